@@ -1,0 +1,158 @@
+//! What a peer and a tracker tell each other: the values, free of how they travel.
+//!
+//! [`http`] is their form in a query and a bencoded answer (BEP 3, 7, 23, 48), [`udp`] their form
+//! in packets (BEP 15).
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::id::{InfoHash, PeerId};
+
+pub mod http;
+pub mod udp;
+
+/// Why a peer announces, if not merely because the interval has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The first announce of a run.
+    Started,
+    /// The last piece has just been verified; not sent by whoever started with all of them.
+    Completed,
+    /// The peer leaves.
+    Stopped,
+}
+
+/// What a peer reports about itself in one torrent, and the question for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnounceRequest {
+    /// The swarm.
+    pub info_hash: InfoHash,
+    /// The peer's name.
+    pub peer_id: PeerId,
+    /// The TCP port on which it accepts peers, not 0.
+    pub port: u16,
+    /// Bytes of content sent to peers since it started.
+    pub uploaded: u64,
+    /// Bytes of content received from peers since it started.
+    pub downloaded: u64,
+    /// Bytes that it still lacks; 0 makes it a seed.
+    pub left: u64,
+    /// Absent in the regular announces.
+    pub event: Option<Event>,
+    /// How many peers it would like; `None` leaves that to the tracker.
+    pub num_want: Option<u32>,
+    /// Random, the same for the whole run: known again after a change of address (BEP 7).
+    pub key: u32,
+    /// What the tracker last gave as [`AnnounceResponse::tracker_id`]; travels over HTTP only.
+    pub tracker_id: Option<Vec<u8>>,
+}
+
+/// What the tracker answers to an announce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnounceResponse {
+    /// Seconds until the next regular announce, between 1 and [`MAX_INTERVAL`].
+    pub interval: u32,
+    /// Seconds before which no announce is welcome.
+    pub min_interval: Option<u32>,
+    /// Peers with the whole content.
+    pub seeders: Option<u32>,
+    /// Peers that still lack some.
+    pub leechers: Option<u32>,
+    /// Where to find others.
+    pub peers: Vec<SocketAddr>,
+    /// Something for the user to read; the answer counts all the same.
+    pub warning: Option<String>,
+    /// To be sent back in the next announce; travels over HTTP only.
+    pub tracker_id: Option<Vec<u8>>,
+}
+
+/// How a swarm is doing, in numbers (BEP 48).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrapeEntry {
+    /// Peers with the whole content.
+    pub seeders: u32,
+    /// How often a peer has reported that it became a seed.
+    pub completed: u32,
+    /// Peers that still lack some.
+    pub leechers: u32,
+}
+
+/// Which kind of addresses a compact list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Entries of 6 bytes: 4 of the address, 2 of the port.
+    V4,
+    /// Entries of 18 bytes: 16 of the address, 2 of the port.
+    V6,
+}
+
+impl Family {
+    /// The family of this address.
+    pub fn of(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(_) => Self::V4,
+            SocketAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// Longest interval taken from a tracker, in seconds: a week. What is longer is shortened to it.
+pub const MAX_INTERVAL: u32 = 7 * 86_400;
+
+/// Most peers taken from one answer, to bound its memory. Trackers send 200 at most.
+pub const MAX_PEERS: usize = 2_000;
+
+/// Whether it makes sense to connect to this address, which came from a stranger.
+///
+/// Port 0, the unspecified address, multicast and broadcast are no peers.
+pub fn is_dialable(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
+
+/// The interval that a tracker sent, made usable: a tracker cannot make us call without pause.
+fn clamp_interval(seconds: i64) -> u32 {
+    let seconds = seconds.clamp(1, i64::from(MAX_INTERVAL));
+    u32::try_from(seconds).expect("at most MAX_INTERVAL")
+}
+
+/// A tracker's text for the user's terminal: no control characters, and not endless.
+fn readable(text: &[u8]) -> String {
+    const MAX_CHARS: usize = 500;
+    let text = String::from_utf8_lossy(text);
+    text.chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Reads a compact list (BEP 23, 7). A tail too short for an entry is ignored, and so is what can be
+/// no peer.
+fn read_compact(list: &[u8], family: Family) -> Vec<SocketAddr> {
+    let dialable = |&peer: &SocketAddr| is_dialable(peer);
+    match family {
+        Family::V4 => {
+            let entries = list.as_chunks::<6>().0.iter();
+            let peers = entries.map(|&[a, b, c, d, port @ ..]| {
+                SocketAddr::from(([a, b, c, d], u16::from_be_bytes(port)))
+            });
+            peers.filter(dialable).take(MAX_PEERS).collect()
+        }
+        Family::V6 => {
+            let entries = list.as_chunks::<18>().0.iter();
+            let peers = entries.map(|&[ref ip @ .., high, low]| {
+                let ip: [u8; 16] = *ip;
+                SocketAddr::from((ip, u16::from_be_bytes([high, low])))
+            });
+            peers.filter(dialable).take(MAX_PEERS).collect()
+        }
+    }
+}
+
+/// Appends the peers of this family to a compact list; the others are left out.
+fn write_compact(peers: &[SocketAddr], family: Family, list: &mut Vec<u8>) {
+    for peer in peers.iter().filter(|&&peer| Family::of(peer) == family) {
+        match peer.ip() {
+            IpAddr::V4(ip) => list.extend(ip.octets()),
+            IpAddr::V6(ip) => list.extend(ip.octets()),
+        }
+        list.extend(peer.port().to_be_bytes());
+    }
+}

@@ -1,0 +1,108 @@
+//! One HTTP connection: read a request, write the response, and close so that it arrives.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown};
+use std::time::Instant;
+
+use mio::net::TcpStream;
+
+use crate::http::{MAX_HEAD_LENGTH, parse};
+use crate::responder::Responder;
+
+/// Most bytes read after the request, while waiting for the client to close.
+const MAX_DRAIN: usize = 64 * 1024;
+
+/// A client's connection, from accept to close.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) ip: IpAddr,
+    /// When it is dropped, whatever it is doing.
+    pub(crate) deadline: Instant,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// What has come of the request head.
+    Reading(Vec<u8>),
+    /// What has not been sent of the response.
+    Writing { response: Vec<u8>, sent: usize },
+    /// All is sent. To close with unread bytes in the socket would reset the connection, and the
+    /// client could lose the response; so the rest is read until it closes too.
+    Draining { read: usize },
+}
+
+/// How a turn of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The socket would block: nothing to do before its next event.
+    Waits,
+    /// The client has gone, or everything is said.
+    Ends,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, ip: IpAddr, deadline: Instant) -> Self {
+        Self { stream, ip, deadline, state: State::Reading(Vec::new()) }
+    }
+
+    /// Goes on as far as the socket allows. What it reads and writes in all is bounded, so a turn
+    /// needs no budget.
+    pub(crate) fn turn(&mut self, responder: &mut Responder, now: Instant) -> Turn {
+        match self.advance(responder, now) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Turn::Waits,
+            // The client's affair: it has reset the connection, for instance.
+            Err(_) | Ok(()) => Turn::Ends,
+        }
+    }
+
+    fn advance(&mut self, responder: &mut Responder, now: Instant) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        loop {
+            match &mut self.state {
+                State::Reading(head) => {
+                    let room = buffer.len().min(MAX_HEAD_LENGTH - head.len());
+                    let length = read(&mut self.stream, &mut buffer[..room])?;
+                    if length == 0 {
+                        return Ok(());
+                    }
+                    head.extend(&buffer[..length]);
+                    if let Some(request) = parse(head).transpose() {
+                        let response = responder.http(request, self.ip, now);
+                        self.state = State::Writing { response, sent: 0 };
+                    }
+                }
+                State::Writing { response, sent } => {
+                    if *sent == response.len() {
+                        self.stream.shutdown(Shutdown::Write)?;
+                        self.state = State::Draining { read: 0 };
+                        continue;
+                    }
+                    match self.stream.write(&response[*sent..]) {
+                        Ok(0) => return Ok(()),
+                        Ok(length) => *sent += length,
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                State::Draining { read: total } => {
+                    let length = read(&mut self.stream, &mut buffer)?;
+                    *total += length;
+                    if length == 0 || *total > MAX_DRAIN {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! From a request to its answer, over HTTP and UDP; no socket and no clock.
+//!
+//! Over UDP anybody can write another's address on a packet. So a sender first shows, by a
+//! connection id, that it receives at its address; before that no answer is longer than what asked
+//! for it, or the tracker would multiply an attacker's traffic onto a victim.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use fastrand::Rng;
+use log::debug;
+
+use common::announce::http::{AnnounceQuery, encode_failure, encode_response, encode_scrape};
+use common::announce::udp::{self, Response};
+use common::announce::{AnnounceRequest, AnnounceResponse, Family};
+
+use crate::connection_id::ConnectionIds;
+use crate::http::{self, Request, RequestError, StatusCode};
+use crate::swarms::{Full, Swarms};
+
+/// Most IPv6 peers in a packet: it fits the 1280 bytes that every IPv6 network carries whole.
+const MAX_V6_PEERS_IN_PACKET: u32 = 67;
+
+/// What a tracker knows, and how it answers from it.
+#[derive(Debug)]
+pub struct Responder {
+    swarms: Swarms,
+    connection_ids: ConnectionIds,
+    rng: Rng,
+}
+
+impl Responder {
+    /// Answers from these swarms; `rng` draws the peers of an answer.
+    pub fn new(swarms: Swarms, rng: Rng, now: Instant) -> Self {
+        Self { swarms, connection_ids: ConnectionIds::new(now), rng }
+    }
+
+    /// The whole HTTP response to a request that came from this address.
+    pub fn http(
+        &mut self,
+        request: Result<Request, RequestError>,
+        from: IpAddr,
+        now: Instant,
+    ) -> Vec<u8> {
+        let (status, body) = match request {
+            Ok(Request::Announce(AnnounceQuery { request, compact })) => {
+                // BEP 7: a client that has both families can use both, whichever it asks over.
+                let body = match self.announce(&request, from, &[Family::V4, Family::V6], now) {
+                    Ok(response) => encode_response(&response, compact),
+                    Err(full) => encode_failure(&full.to_string()),
+                };
+                (StatusCode::Ok, body)
+            }
+            Ok(Request::Scrape(hashes)) => {
+                // BEP 48: a torrent without a swarm is left out.
+                let known = hashes.into_iter().filter_map(|h| Some((h, self.swarms.scrape(&h)?)));
+                (StatusCode::Ok, encode_scrape(&known.collect()))
+            }
+            Ok(Request::Home) => (StatusCode::Ok, b"a BitTorrent tracker\n".to_vec()),
+            Err(error) => {
+                debug!("{from}: {error}");
+                let text = error.to_string();
+                match error {
+                    RequestError::Query(_) => (StatusCode::Ok, encode_failure(&text)),
+                    RequestError::NotFound => (StatusCode::NotFound, text.into()),
+                    RequestError::Method => (StatusCode::MethodNotAllowed, text.into()),
+                    RequestError::TooLong => (StatusCode::HeadTooLong, text.into()),
+                    RequestError::Malformed(_) => (StatusCode::BadRequest, text.into()),
+                }
+            }
+        };
+        http::response(status, &body)
+    }
+
+    /// The packet that answers this one; `None` if it deserves none.
+    pub fn udp(&mut self, packet: &[u8], from: SocketAddr, now: Instant) -> Option<Vec<u8>> {
+        let ip = from.ip().to_canonical();
+        let family = Family::of(from);
+        let response = match udp::Request::decode(packet) {
+            Err(error) => {
+                debug!("{from}: {error}");
+                return None;
+            }
+            Ok(udp::Request::Connect { transaction_id }) => {
+                let connection_id = self.connection_ids.issue(ip, now);
+                Response::Connect { transaction_id, connection_id }
+            }
+            Ok(
+                udp::Request::Announce { connection_id, transaction_id, .. }
+                | udp::Request::Scrape { connection_id, transaction_id, .. },
+            ) if !self.connection_ids.is_valid(connection_id, ip, now) => {
+                // Shorter than either request; a client that kept its id too long connects anew.
+                Response::Error { transaction_id, message: "bad connection id".into() }
+            }
+            Ok(udp::Request::Announce { transaction_id, mut announce, .. }) => {
+                if family == Family::V6 {
+                    announce.num_want = announce.num_want.map(|n| n.min(MAX_V6_PEERS_IN_PACKET));
+                }
+                match self.announce(&announce, ip, &[Family::of(SocketAddr::new(ip, 0))], now) {
+                    Ok(response) => Response::Announce { transaction_id, response },
+                    Err(full) => Response::Error { transaction_id, message: full.to_string() },
+                }
+            }
+            Ok(udp::Request::Scrape { transaction_id, info_hashes, .. }) => {
+                let entry = |hash| self.swarms.scrape(hash).unwrap_or_default();
+                let entries = info_hashes.iter().map(entry).collect();
+                Response::Scrape { transaction_id, entries }
+            }
+        };
+        Some(response.encode(family))
+    }
+
+    /// Forgets peers that have been silent for too long.
+    pub fn expire(&mut self, now: Instant) {
+        self.swarms.expire(now);
+    }
+
+    fn announce(
+        &mut self,
+        request: &AnnounceRequest,
+        from: IpAddr,
+        families: &[Family],
+        now: Instant,
+    ) -> Result<AnnounceResponse, Full> {
+        let AnnounceRequest { info_hash, port, left, event, .. } = request;
+        let peer = SocketAddr::new(from, *port);
+        let response = self.swarms.announce(from, request, families, now, &mut self.rng);
+        match &response {
+            Ok(response) => {
+                let count = response.peers.len();
+                let event = event.map_or("announce".into(), |e| format!("{e:?}").to_lowercase());
+                debug!("{peer}: {event} {info_hash}, {left} bytes left; gets {count} peers");
+            }
+            Err(full) => debug!("{peer}: {info_hash} refused: {full}"),
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
+mod tests {
+    use std::time::Duration;
+
+    use fastrand::Rng;
+    use proptest::prelude::*;
+
+    use common::announce::ScrapeEntry;
+    use common::announce::http::decode_response;
+    use common::announce::udp::MAX_SCRAPE;
+    use common::id::{InfoHash, PeerId};
+
+    use super::*;
+    use crate::swarms::Limits;
+
+    const HASH: InfoHash = InfoHash(*b"hhhhhhhhhhhhhhhhhhhh");
+
+    fn responder(now: Instant) -> Responder {
+        let swarms = Swarms::new(Duration::from_secs(120), Limits::default(), now);
+        Responder::new(swarms, Rng::with_seed(1), now)
+    }
+
+    fn announce(port: u16, left: u64) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: HASH,
+            peer_id: PeerId([0; 20]),
+            port,
+            uploaded: 0,
+            downloaded: 0,
+            left,
+            event: None,
+            num_want: None,
+            key: 0,
+            tracker_id: None,
+        }
+    }
+
+    /// Connects, asks, and returns what is answered.
+    fn ask(
+        responder: &mut Responder,
+        from: SocketAddr,
+        now: Instant,
+        request: impl FnOnce(u64) -> udp::Request,
+    ) -> Response {
+        let family = Family::of(from);
+        let connect = udp::Request::Connect { transaction_id: 1 }.encode();
+        let answer = responder.udp(&connect, from, now).unwrap();
+        let Ok(Response::Connect { transaction_id: 1, connection_id }) =
+            Response::decode(&answer, family)
+        else {
+            panic!("a connect response");
+        };
+        let answer = responder.udp(&request(connection_id).encode(), from, now).unwrap();
+        let response = Response::decode(&answer, family).unwrap();
+        assert_eq!(response.transaction_id(), 2);
+        response
+    }
+
+    fn udp_announce(announce: AnnounceRequest) -> impl FnOnce(u64) -> udp::Request {
+        |connection_id| udp::Request::Announce { connection_id, transaction_id: 2, announce }
+    }
+
+    /// The status line and the body.
+    fn http(responder: &mut Responder, target: &str, now: Instant) -> (String, String) {
+        let request = http::parse(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
+        let response = responder.http(request.map(Option::unwrap), [10, 0, 0, 9].into(), now);
+        let response = String::from_utf8(response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().into(), body.into())
+    }
+
+    #[test]
+    fn peers_meet_whichever_protocol_they_use() {
+        let now = Instant::now();
+        let mut responder = responder(now);
+        let seed = "10.0.0.1:4000".parse().unwrap();
+        ask(&mut responder, seed, now, udp_announce(announce(6881, 0)));
+        let query = Request::Announce(AnnounceQuery { request: announce(6882, 5), compact: true });
+        let response = responder.http(Ok(query), [10, 0, 0, 2].into(), now);
+        let end_of_head = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        let body = decode_response(&response[end_of_head + 4..]);
+        assert_eq!(body.unwrap().peers, ["10.0.0.1:6881".parse().unwrap()]);
+
+        let answer = ask(&mut responder, seed, now, udp_announce(announce(6881, 0)));
+        let Response::Announce { response, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!(response.peers, ["10.0.0.2:6882".parse().unwrap()]);
+        assert_eq!((response.seeders, response.leechers), (Some(1), Some(1)));
+
+        let answer = ask(&mut responder, seed, now, |connection_id| udp::Request::Scrape {
+            connection_id,
+            transaction_id: 2,
+            info_hashes: vec![InfoHash([0; 20]), HASH],
+        });
+        let entry = ScrapeEntry { seeders: 1, completed: 0, leechers: 1 };
+        let entries = vec![ScrapeEntry::default(), entry];
+        assert_eq!(answer, Response::Scrape { transaction_id: 2, entries });
+        assert_eq!(
+            http(
+                &mut responder,
+                "/scrape?info_hash=hhhhhhhhhhhhhhhhhhhh&info_hash=00000000000000000000",
+                now
+            )
+            .1,
+            "d5:filesd20:hhhhhhhhhhhhhhhhhhhhd8:completei1e10:downloadedi0e10:incompletei1eeee"
+        );
+    }
+
+    #[test]
+    fn a_failure_is_told_in_words() {
+        let now = Instant::now();
+        let mut responder = responder(now);
+        let hex = "d69f91e6b2ae4c542468d1073a71d4ea13879a7f";
+        assert_eq!(
+            http(&mut responder, &format!("/announce?info_hash={hex}"), now),
+            (
+                "HTTP/1.1 200 OK".into(),
+                "d14:failure reason72:info_hash has 40 bytes, expected 20: \
+                 send the raw hash, not its hex forme"
+                    .into()
+            )
+        );
+        let (status, text) = http(&mut responder, "/index.html", now);
+        assert_eq!(status, "HTTP/1.1 404 Not Found");
+        assert_eq!(text, "this is a BitTorrent tracker: it has /announce and /scrape");
+    }
+
+    #[test]
+    fn a_connection_id_serves_whom_it_was_issued_to_and_not_for_ever() {
+        let now = Instant::now();
+        let mut responder = responder(now);
+        let (alice, bob): (SocketAddr, SocketAddr) =
+            ("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:4000".parse().unwrap());
+        let connection_id = responder.connection_ids.issue(alice.ip(), now);
+        let packet = udp_announce(announce(6881, 5))(connection_id).encode();
+        let mut accepted = |from: SocketAddr, now| {
+            let answer = responder.udp(&packet, from, now).unwrap();
+            matches!(Response::decode(&answer, Family::V4), Ok(Response::Announce { .. }))
+        };
+        assert!(accepted(alice, now));
+        assert!(accepted("10.0.0.1:5000".parse().unwrap(), now), "a NAT may change the port");
+        assert!(!accepted(bob, now));
+        assert!(accepted(alice, now + Duration::from_secs(120)));
+        assert!(!accepted(alice, now + Duration::from_secs(121)));
+    }
+
+    #[test]
+    fn an_answer_over_ipv6_fits_a_packet_of_1280_bytes() {
+        let now = Instant::now();
+        let mut responder = responder(now);
+        for number in 0..200 {
+            let from = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, number], 4000));
+            ask(&mut responder, from, now, udp_announce(announce(6881, 5)));
+        }
+        let many = AnnounceRequest { num_want: Some(u32::MAX >> 1), ..announce(6881, 5) };
+        let answer =
+            ask(&mut responder, "[2001:db8::1]:1".parse().unwrap(), now, udp_announce(many));
+        let Response::Announce { response, .. } = &answer else { panic!("{answer:?}") };
+        assert_eq!(response.peers.len(), 67);
+        // Less the headers of IPv6 and UDP.
+        assert!(answer.encode(Family::V6).len() <= 1280 - 40 - 8);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_to_an_unproven_address_is_longer_than_the_request(
+            mut packet in prop::collection::vec(any::<u8>(), 0..200),
+            action in 0_u32..4,
+            hashes in 0..=MAX_SCRAPE,
+        ) {
+            let now = Instant::now();
+            let mut responder = responder(now);
+            let from = "10.0.0.1:4000".parse().unwrap();
+            // Both what is no request at all and what looks like one.
+            let connect = udp::Request::Connect { transaction_id: 7 }.encode();
+            let scrape = udp::Request::Scrape {
+                connection_id: 7,
+                transaction_id: 7,
+                info_hashes: vec![HASH; hashes],
+            };
+            let announce = udp_announce(announce(6881, 5))(7);
+            if let Some(field) = packet.get_mut(8..12) {
+                field.copy_from_slice(&action.to_be_bytes());
+            }
+            for packet in [packet, connect, scrape.encode(), announce.encode()] {
+                if let Some(answer) = responder.udp(&packet, from, now) {
+                    prop_assert!(answer.len() <= packet.len(), "{} for {}", answer.len(), packet.len());
+                }
+            }
+            prop_assert_eq!(responder.swarms.scrape(&HASH), None);
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The loop that waits for the network: one mio poll for HTTP and UDP, on as many addresses as
+//! asked for (K&R 2.7).
+//!
+//! Everything that a stranger can use up has a bound in [`Limits`] or in [`swarms::Limits`].
+
+#![allow(clippy::disallowed_methods, reason = "a shell: it reads the clock once a turn")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use log::{debug, warn};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::connection::{Connection, Turn};
+pub use crate::listen::ListenError;
+use crate::listen::{Endpoint, listen};
+use crate::responder::Responder;
+use crate::swarms::{self, Swarms};
+
+/// What a server is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses to listen on; none means all of the machine.
+    pub addresses: Vec<IpAddr>,
+    /// The port for HTTP and UDP; 0 means any that is free for both.
+    pub port: u16,
+    /// How often peers are asked to announce, in whole seconds.
+    pub interval: Duration,
+    /// Bounds on connections.
+    pub limits: Limits,
+    /// Bounds on what is kept of peers.
+    pub swarm_limits: swarms::Limits,
+}
+
+impl Default for Config {
+    /// Port 6969 of all addresses, an interval of two minutes.
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            port: 6969,
+            interval: Duration::from_secs(120),
+            limits: Limits::default(),
+            swarm_limits: swarms::Limits::default(),
+        }
+    }
+}
+
+/// Bounds on HTTP connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections; those above are closed at once.
+    pub connections: usize,
+    /// Open connections of one IPv4 address, or of one IPv6 network of 64 bits.
+    pub connections_per_ip: usize,
+    /// How long a connection may last, from accept to close.
+    pub request_time: Duration,
+}
+
+impl Default for Limits {
+    /// Below the 1024 descriptors that many systems allow a process; enough from one address for a
+    /// class behind a NAT.
+    fn default() -> Self {
+        Self { connections: 900, connections_per_ip: 200, request_time: Duration::from_secs(10) }
+    }
+}
+
+/// Why a server does not start, or stops by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// An address that cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system does not tell us of events any more.
+    #[error("cannot wait for network events")]
+    Poll(#[from] io::Error),
+}
+
+/// A tracker that is listening; what arrives before [`Server::run`] waits.
+#[derive(Debug)]
+pub struct Server {
+    poll: Poll,
+    stop: StopHandle,
+    endpoints: Vec<Endpoint>,
+    connections: BTreeMap<Token, Connection>,
+    /// The token of the next connection; none is used twice.
+    next_token: usize,
+    /// Who has something to do.
+    ready: BTreeSet<Token>,
+    /// Sockets that failed for lack of something that may come back, such as descriptors.
+    resting: BTreeSet<Token>,
+    rest_until: Option<Instant>,
+    next_expiry: Instant,
+    responder: Responder,
+    limits: Limits,
+    buffer: Vec<u8>,
+}
+
+/// Stops a server from another thread.
+#[derive(Clone, Debug)]
+pub struct StopHandle {
+    stopped: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl StopHandle {
+    /// Makes [`Server::run`] return soon.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            warn!("cannot wake the tracker: {error}");
+        }
+    }
+}
+
+const WAKER: Token = Token(0);
+
+/// Datagrams and new connections taken from one socket in one turn, so that a flood on one does
+/// not starve the others.
+const BUDGET: usize = 128;
+
+/// Enough for any datagram: none is cut, which on some systems is an error.
+const BUFFER_LENGTH: usize = 64 * 1024;
+
+/// How often silent peers are looked for.
+const EXPIRY_PERIOD: Duration = Duration::from_secs(10);
+
+/// How long a socket rests after an error that may pass.
+const REST: Duration = Duration::from_millis(200);
+
+impl Server {
+    /// Takes the addresses. From here on clients can connect.
+    pub fn bind(config: &Config) -> Result<Self, ServerError> {
+        let mut endpoints = listen(&config.addresses, config.port)?;
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        for (number, endpoint) in endpoints.iter_mut().enumerate() {
+            let [tcp, udp] = tokens(number);
+            poll.registry().register(&mut endpoint.tcp, tcp, Interest::READABLE)?;
+            poll.registry().register(&mut endpoint.udp, udp, Interest::READABLE)?;
+        }
+        let now = Instant::now();
+        let swarms = Swarms::new(config.interval, config.swarm_limits, now);
+        let [next_token, _] = tokens(endpoints.len());
+        Ok(Self {
+            poll,
+            stop: StopHandle { stopped: Arc::default(), waker },
+            endpoints,
+            connections: BTreeMap::new(),
+            next_token: next_token.0,
+            ready: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            rest_until: None,
+            next_expiry: now + EXPIRY_PERIOD,
+            responder: Responder::new(swarms, Rng::new(), now),
+            limits: config.limits,
+            buffer: vec![0; BUFFER_LENGTH],
+        })
+    }
+
+    /// The addresses that it listens on, each for TCP and UDP.
+    pub fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints.iter().map(|endpoint| endpoint.address)
+    }
+
+    /// The port, the same for all addresses.
+    pub fn port(&self) -> u16 {
+        self.local_addresses().next().expect("a server has an address").port()
+    }
+
+    /// With which to end [`Self::run`].
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Serves until it is stopped.
+    pub fn run(mut self) -> Result<(), ServerError> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                done => done?,
+            }
+            if self.stop.stopped.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let now = Instant::now();
+            self.ready.extend(events.iter().map(mio::event::Event::token));
+            if self.rest_until.is_some_and(|until| until <= now) {
+                self.rest_until = None;
+                self.ready.append(&mut self.resting);
+            }
+            self.serve_ready(now);
+            self.drop_late_connections(now);
+            if self.next_expiry <= now {
+                self.next_expiry = now + EXPIRY_PERIOD;
+                self.responder.expire(now);
+            }
+        }
+    }
+
+    /// How long there is nothing to do if nothing comes.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let oldest = self.connections.first_key_value().map(|(_, oldest)| oldest.deadline);
+        let next = [oldest, self.rest_until, Some(self.next_expiry)].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives everyone that is ready one turn; who has more to do after it stays ready.
+    fn serve_ready(&mut self, now: Instant) {
+        for token in std::mem::take(&mut self.ready) {
+            let outcome = match self.source(token) {
+                Source::Waker => Outcome::Waits,
+                Source::Listener(number) => self.accept(number, now),
+                Source::Datagrams(number) => self.answer_datagrams(number, now),
+                Source::Connection => {
+                    self.turn(token, now);
+                    Outcome::Waits
+                }
+            };
+            match outcome {
+                Outcome::Waits => {}
+                Outcome::HasMore => {
+                    self.ready.insert(token);
+                }
+                Outcome::Failed(error) => {
+                    warn!("{}: {error}; trying again soon", self.describe(token));
+                    self.resting.insert(token);
+                    self.rest_until.get_or_insert(now + REST);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, number: usize, now: Instant) -> Outcome {
+        for _ in 0..BUDGET {
+            let (mut stream, from) = match self.endpoints[number].tcp.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Waits,
+                Err(error) if is_of_one_client(&error) => continue,
+                // Out of descriptors, most likely.
+                Err(error) => return Outcome::Failed(error),
+            };
+            let ip = from.ip().to_canonical();
+            if !self.has_room_for(ip) {
+                debug!("{from}: too many connections, closed");
+                continue;
+            }
+            let token = Token(self.next_token);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+                return Outcome::Failed(error);
+            }
+            self.next_token += 1;
+            let deadline = now + self.limits.request_time;
+            self.connections.insert(token, Connection::new(stream, ip, deadline));
+            // Its first event comes by itself.
+        }
+        Outcome::HasMore
+    }
+
+    fn has_room_for(&self, ip: IpAddr) -> bool {
+        let neighbors = self.connections.values().filter(|c| network(c.ip) == network(ip));
+        self.connections.len() < self.limits.connections
+            && neighbors.count() < self.limits.connections_per_ip
+    }
+
+    fn answer_datagrams(&mut self, number: usize, now: Instant) -> Outcome {
+        let socket = &self.endpoints[number].udp;
+        for _ in 0..BUDGET {
+            let (length, from) = match socket.recv_from(&mut self.buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Waits,
+                Err(error) if is_of_one_client(&error) => continue,
+                Err(error) => return Outcome::Failed(error),
+            };
+            if let Some(answer) = self.responder.udp(&self.buffer[..length], from, now)
+                // A datagram may be lost anyway; the client asks again.
+                && let Err(error) = socket.send_to(&answer, from)
+            {
+                debug!("{from}: answer not sent: {error}");
+            }
+        }
+        Outcome::HasMore
+    }
+
+    fn turn(&mut self, token: Token, now: Instant) {
+        // It may have ended since the event.
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        match connection.turn(&mut self.responder, now) {
+            Turn::Waits => {}
+            Turn::Ends => {
+                self.connections.remove(&token);
+            }
+        }
+    }
+
+    fn drop_late_connections(&mut self, now: Instant) {
+        // Tokens are given out in order and all connections may last equally long: the first one's
+        // deadline is the earliest.
+        while let Some(oldest) = self.connections.first_entry()
+            && oldest.get().deadline <= now
+        {
+            debug!("{}: took too long, closed", oldest.get().ip);
+            oldest.remove();
+        }
+    }
+
+    fn source(&self, token: Token) -> Source {
+        let Some(number) = token.0.checked_sub(1) else { return Source::Waker };
+        match (number / 2, number % 2) {
+            (endpoint, _) if endpoint >= self.endpoints.len() => Source::Connection,
+            (endpoint, 0) => Source::Listener(endpoint),
+            (endpoint, _) => Source::Datagrams(endpoint),
+        }
+    }
+
+    fn describe(&self, token: Token) -> String {
+        match self.source(token) {
+            Source::Listener(number) => format!("TCP {}", self.endpoints[number].address),
+            Source::Datagrams(number) => format!("UDP {}", self.endpoints[number].address),
+            Source::Waker | Source::Connection => format!("{token:?}"),
+        }
+    }
+}
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Waker,
+    /// TCP of this endpoint.
+    Listener(usize),
+    /// UDP of this endpoint.
+    Datagrams(usize),
+    Connection,
+}
+
+/// How a turn of a listening socket ended.
+enum Outcome {
+    /// It would block.
+    Waits,
+    /// The budget is used up.
+    HasMore,
+    /// With something that is not one client's affair.
+    Failed(io::Error),
+}
+
+/// Errors of a shared socket that are about one client: a connection given up before it was
+/// accepted, or an earlier answer to a port where nobody is (on Windows, a reset of the socket).
+fn is_of_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Interrupted
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+    )
+}
+
+/// The tokens of an endpoint's TCP and UDP sockets; those of connections come after the last.
+fn tokens(endpoint: usize) -> [Token; 2] {
+    [Token(1 + 2 * endpoint), Token(2 + 2 * endpoint)]
+}
+
+/// What one customer of a provider has: an IPv4 address, or 64 bits of IPv6.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}

@@ -1,0 +1,704 @@
+//! Who is in which swarm: announce, scrape and expire, with time and chance as arguments (BEP 3).
+//!
+//! A tracker may hold a million peers, so what is kept of one is small: for IPv4 12 bytes in a list
+//! and about 16 in an index. The list has the leechers in front and the seeds behind, so that a
+//! random draw from either costs the same in a swarm of any size.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use common::announce::{
+    AnnounceRequest, AnnounceResponse, Event, Family, MAX_INTERVAL, ScrapeEntry,
+};
+use common::id::InfoHash;
+
+/// Peers in an answer if the request does not say how many.
+pub const DEFAULT_NUM_WANT: u32 = 50;
+
+/// Most peers in an answer, whatever the request says: enough to begin with, and 1200 bytes.
+pub const MAX_NUM_WANT: u32 = 200;
+
+/// How much a tracker holds; a stranger can announce as many info-hashes and ports as he likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Swarms with at least one peer.
+    pub torrents: usize,
+    /// Peers of one swarm.
+    pub peers_per_torrent: usize,
+    /// Peers of all swarms together.
+    pub peers: usize,
+}
+
+impl Default for Limits {
+    /// About 100 MiB at most: a swarm of a single peer costs 400 bytes, a further peer 30 to 60.
+    fn default() -> Self {
+        Self { torrents: 200_000, peers_per_torrent: 200_000, peers: 1_000_000 }
+    }
+}
+
+/// There is no room for a new peer; those that are in stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// See [`Limits::torrents`].
+    #[error("the tracker is full: it has no room for another torrent")]
+    Torrents,
+    /// See [`Limits::peers_per_torrent`].
+    #[error("the swarm is full: it has no room for another peer")]
+    Swarm,
+    /// See [`Limits::peers`].
+    #[error("the tracker is full: it has no room for another peer")]
+    Peers,
+}
+
+/// All swarms of a tracker. One exists while it has a peer, and is forgotten with its last.
+#[derive(Debug)]
+pub struct Swarms {
+    swarms: BTreeMap<InfoHash, Swarm>,
+    /// Peers of all swarms.
+    peer_count: usize,
+    /// Seconds.
+    interval: u32,
+    limits: Limits,
+    /// Times are kept as seconds since then.
+    started: Instant,
+}
+
+impl Swarms {
+    /// A tracker without peers that asks to hear from each every `interval`, in whole seconds.
+    pub fn new(interval: Duration, limits: Limits, now: Instant) -> Self {
+        let interval = u32::try_from(interval.as_secs()).unwrap_or(u32::MAX).clamp(1, MAX_INTERVAL);
+        Self { swarms: BTreeMap::new(), peer_count: 0, interval, limits, started: now }
+    }
+
+    /// Takes in what a peer reports, and answers with others at random: at most 200, not itself,
+    /// no seeds for a seed, and only those whose addresses are of a family in `families`.
+    ///
+    /// The peer is known by the address that it sends from and the port that it reports.
+    pub fn announce(
+        &mut self,
+        from: IpAddr,
+        request: &AnnounceRequest,
+        families: &[Family],
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Result<AnnounceResponse, Full> {
+        let peer = SocketAddr::new(from, request.port);
+        if request.event == Some(Event::Stopped) {
+            self.remove(&request.info_hash, peer);
+            let scrape = self.scrape(&request.info_hash).unwrap_or_default();
+            return Ok(self.response(scrape, Vec::new()));
+        }
+        self.check_room(&request.info_hash, peer)?;
+
+        let seen = self.seconds(now);
+        let swarm = self.swarms.entry(request.info_hash).or_default();
+        let seed = request.left == 0 || request.event == Some(Event::Completed);
+        let completed = request.event == Some(Event::Completed);
+        if swarm.refresh(peer, seed, completed, seen) == Refreshed::New {
+            self.peer_count += 1;
+        }
+        let count = request.num_want.unwrap_or(DEFAULT_NUM_WANT).min(MAX_NUM_WANT);
+        let peers = swarm.draw(count as usize, peer, seed, families, rng);
+        let scrape = swarm.scrape();
+        Ok(self.response(scrape, peers))
+    }
+
+    /// The numbers of a swarm, if there is one.
+    pub fn scrape(&self, info_hash: &InfoHash) -> Option<ScrapeEntry> {
+        self.swarms.get(info_hash).map(Swarm::scrape)
+    }
+
+    /// Forgets whoever has been silent for two intervals, or for one and 30 s if that is longer.
+    pub fn expire(&mut self, now: Instant) {
+        let timeout = (2 * self.interval).max(self.interval + 30);
+        let Some(oldest) = self.seconds(now).checked_sub(timeout) else { return };
+        self.swarms.retain(|_, swarm| {
+            swarm.expire(oldest);
+            swarm.len() > 0
+        });
+        self.peer_count = self.swarms.values().map(Swarm::len).sum();
+    }
+
+    fn response(&self, scrape: ScrapeEntry, peers: Vec<SocketAddr>) -> AnnounceResponse {
+        AnnounceResponse {
+            interval: self.interval,
+            min_interval: None,
+            seeders: Some(scrape.seeders),
+            leechers: Some(scrape.leechers),
+            peers,
+            warning: None,
+            tracker_id: None,
+        }
+    }
+
+    fn remove(&mut self, info_hash: &InfoHash, peer: SocketAddr) {
+        let Some(swarm) = self.swarms.get_mut(info_hash) else { return };
+        let before = swarm.len();
+        swarm.remove(peer);
+        self.peer_count -= before - swarm.len();
+        if swarm.len() == 0 {
+            self.swarms.remove(info_hash);
+        }
+    }
+
+    fn check_room(&self, info_hash: &InfoHash, peer: SocketAddr) -> Result<(), Full> {
+        let swarm = self.swarms.get(info_hash);
+        if swarm.is_some_and(|swarm| swarm.contains(peer)) {
+            return Ok(());
+        }
+        if self.peer_count >= self.limits.peers {
+            return Err(Full::Peers);
+        }
+        match swarm {
+            None if self.swarms.len() >= self.limits.torrents => Err(Full::Torrents),
+            Some(swarm) if swarm.len() >= self.limits.peers_per_torrent => Err(Full::Swarm),
+            None | Some(_) => Ok(()),
+        }
+    }
+
+    fn seconds(&self, now: Instant) -> u32 {
+        let seconds = now.saturating_duration_since(self.started).as_secs();
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+}
+
+/// The peers of one torrent.
+#[derive(Debug, Default)]
+struct Swarm {
+    v4: Peers<Ipv4Addr>,
+    v6: Peers<Ipv6Addr>,
+    /// How many peers reported that they became a seed.
+    completed: u32,
+}
+
+/// Whether an announce brought a peer that was not in the swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refreshed {
+    New,
+    Known,
+}
+
+impl Swarm {
+    fn refresh(&mut self, peer: SocketAddr, seed: bool, completed: bool, seen: u32) -> Refreshed {
+        let had_completed = match peer {
+            SocketAddr::V4(peer) => {
+                let known = self.v4.refresh((*peer.ip(), peer.port()), seed, completed, seen);
+                known.map(|known| known.completed)
+            }
+            SocketAddr::V6(peer) => {
+                let known = self.v6.refresh((*peer.ip(), peer.port()), seed, completed, seen);
+                known.map(|known| known.completed)
+            }
+        };
+        if completed && had_completed != Some(true) {
+            self.completed = self.completed.saturating_add(1);
+        }
+        if had_completed.is_some() { Refreshed::Known } else { Refreshed::New }
+    }
+
+    fn remove(&mut self, peer: SocketAddr) {
+        if let Some(position) = self.position(peer) {
+            match peer {
+                SocketAddr::V4(_) => self.v4.remove(position),
+                SocketAddr::V6(_) => self.v6.remove(position),
+            }
+        }
+    }
+
+    fn expire(&mut self, oldest: u32) {
+        self.v4.expire(oldest);
+        self.v6.expire(oldest);
+    }
+
+    /// Picks peers for `requester`, which is in the swarm: any `count` of them as likely as others.
+    fn draw(
+        &self,
+        count: usize,
+        requester: SocketAddr,
+        seed: bool,
+        families: &[Family],
+        rng: &mut Rng,
+    ) -> Vec<SocketAddr> {
+        // Number the candidates: the IPv4 ones from 0, then the IPv6 ones.
+        let v4 = if families.contains(&Family::V4) { self.v4.candidates(seed) } else { 0 };
+        let v6 = if families.contains(&Family::V6) { self.v6.candidates(seed) } else { 0 };
+        let own = self.position(requester).and_then(|position| match requester {
+            SocketAddr::V4(_) => Some(position).filter(|&position| position < v4),
+            SocketAddr::V6(_) => Some(v4 + position).filter(|_| position < v6),
+        });
+        let others = v4 + v6 - usize::from(own.is_some());
+        let mut peers: Vec<_> = sample(others, count, rng)
+            .into_iter()
+            .map(|number| if own.is_some_and(|own| number >= own) { number + 1 } else { number })
+            .map(|number| match number.checked_sub(v4) {
+                None => self.v4.list[number].address.into(),
+                Some(number) => self.v6.list[number].address.into(),
+            })
+            .collect();
+        rng.shuffle(&mut peers);
+        peers
+    }
+
+    fn position(&self, peer: SocketAddr) -> Option<usize> {
+        match peer {
+            SocketAddr::V4(peer) => self.v4.position(&(*peer.ip(), peer.port())),
+            SocketAddr::V6(peer) => self.v6.position(&(*peer.ip(), peer.port())),
+        }
+    }
+
+    fn contains(&self, peer: SocketAddr) -> bool {
+        self.position(peer).is_some()
+    }
+
+    fn len(&self) -> usize {
+        self.v4.list.len() + self.v6.list.len()
+    }
+
+    fn scrape(&self) -> ScrapeEntry {
+        let leechers = self.v4.leechers + self.v6.leechers;
+        let count = |peers| u32::try_from(peers).unwrap_or(u32::MAX);
+        ScrapeEntry {
+            seeders: count(self.len() - leechers),
+            completed: self.completed,
+            leechers: count(leechers),
+        }
+    }
+}
+
+/// `count` different numbers below `total`, every set of them as likely as any other, in ascending
+/// order; all of them if there are no more (Floyd's algorithm: the cost does not depend on `total`).
+fn sample(total: usize, count: usize, rng: &mut Rng) -> BTreeSet<usize> {
+    let mut chosen = BTreeSet::new();
+    for last in total.saturating_sub(count)..total {
+        if !chosen.insert(rng.usize(..=last)) {
+            chosen.insert(last);
+        }
+    }
+    chosen
+}
+
+/// The peers of one torrent whose addresses are of one family.
+#[derive(Debug)]
+struct Peers<Ip> {
+    /// Leechers in front, seeds behind.
+    list: Vec<Peer<Ip>>,
+    /// How many of them are leechers.
+    leechers: usize,
+    /// Where in the list each is.
+    positions: BTreeMap<(Ip, u16), u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Peer<Ip> {
+    address: (Ip, u16),
+    /// Whether its `completed` has been counted.
+    completed: bool,
+    /// When it last announced, in the tracker's seconds.
+    seen: u32,
+}
+
+impl<Ip> Default for Peers<Ip> {
+    fn default() -> Self {
+        Self { list: Vec::new(), leechers: 0, positions: BTreeMap::new() }
+    }
+}
+
+impl<Ip: Copy + Ord> Peers<Ip> {
+    /// Notes that the peer has announced, and returns what was known of it before.
+    fn refresh(
+        &mut self,
+        address: (Ip, u16),
+        seed: bool,
+        completed: bool,
+        seen: u32,
+    ) -> Option<Peer<Ip>> {
+        let Some(position) = self.position(&address) else {
+            self.insert(Peer { address, completed, seen }, seed);
+            return None;
+        };
+        let known = self.list[position];
+        let peer = Peer { address, completed: completed || known.completed, seen };
+        if (position >= self.leechers) == seed {
+            self.list[position] = peer;
+        } else {
+            self.remove(position);
+            self.insert(peer, seed);
+        }
+        Some(known)
+    }
+
+    fn insert(&mut self, peer: Peer<Ip>, seed: bool) {
+        self.list.push(peer);
+        let last = self.list.len() - 1;
+        if seed {
+            self.place(last);
+        } else {
+            self.list.swap(self.leechers, last);
+            self.place(last);
+            self.place(self.leechers);
+            self.leechers += 1;
+        }
+    }
+
+    fn remove(&mut self, mut position: usize) {
+        self.positions.remove(&self.list[position].address);
+        if position < self.leechers {
+            // The last leecher fills the gap, so that the gap is where the seeds begin.
+            self.leechers -= 1;
+            self.list.swap(position, self.leechers);
+            if position < self.leechers {
+                self.place(position);
+            }
+            position = self.leechers;
+        }
+        self.list.swap_remove(position);
+        if position < self.list.len() {
+            self.place(position);
+        }
+    }
+
+    /// Enters in the index where this peer now is.
+    fn place(&mut self, position: usize) {
+        let number = u32::try_from(position).expect("a swarm has fewer than 2^32 peers");
+        self.positions.insert(self.list[position].address, number);
+    }
+
+    /// Removes whoever was last seen before `oldest`.
+    fn expire(&mut self, oldest: u32) {
+        // From the back: what fills a gap has been looked at already.
+        for position in (0..self.list.len()).rev() {
+            if self.list[position].seen < oldest {
+                self.remove(position);
+            }
+        }
+    }
+
+    fn position(&self, address: &(Ip, u16)) -> Option<usize> {
+        self.positions.get(address).map(|&position| position as usize)
+    }
+
+    /// How many peers from the front of the list are of use to a seed, or to a leecher.
+    fn candidates(&self, seed: bool) -> usize {
+        if seed { self.leechers } else { self.list.len() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
+mod tests {
+    use fastrand::Rng;
+    use proptest::prelude::*;
+
+    use common::id::PeerId;
+
+    use super::*;
+
+    const BOTH: &[Family] = &[Family::V4, Family::V6];
+    const INTERVAL: Duration = Duration::from_secs(120);
+
+    /// A tracker that is spoken to, with a clock that the test moves.
+    struct World {
+        swarms: Swarms,
+        rng: Rng,
+        now: Instant,
+    }
+
+    impl World {
+        fn new(interval: Duration, limits: Limits) -> Self {
+            let now = Instant::now();
+            Self { swarms: Swarms::new(interval, limits, now), rng: Rng::with_seed(1), now }
+        }
+
+        fn wait(&mut self, seconds: u64) {
+            self.now += Duration::from_secs(seconds);
+            self.swarms.expire(self.now);
+        }
+
+        fn ask(
+            &mut self,
+            peer: SocketAddr,
+            request: &AnnounceRequest,
+            families: &[Family],
+        ) -> Result<AnnounceResponse, Full> {
+            self.swarms.announce(peer.ip(), request, families, self.now, &mut self.rng)
+        }
+
+        /// An announce over HTTP; what it is answered.
+        fn announce(
+            &mut self,
+            peer: SocketAddr,
+            left: u64,
+            event: Option<Event>,
+        ) -> Vec<SocketAddr> {
+            self.ask(peer, &request(peer.port(), left, event), BOTH).unwrap().peers
+        }
+
+        /// Seeds, times completed, leechers.
+        fn numbers(&self) -> (u32, u32, u32) {
+            let entry = self.swarms.scrape(&HASH).unwrap_or_default();
+            (entry.seeders, entry.completed, entry.leechers)
+        }
+    }
+
+    impl Default for World {
+        fn default() -> Self {
+            Self::new(INTERVAL, Limits::default())
+        }
+    }
+
+    const HASH: InfoHash = InfoHash([7; 20]);
+
+    fn request(port: u16, left: u64, event: Option<Event>) -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: HASH,
+            peer_id: PeerId([0; 20]),
+            port,
+            uploaded: 0,
+            downloaded: 0,
+            left,
+            event,
+            num_want: None,
+            key: 0,
+            tracker_id: None,
+        }
+    }
+
+    fn peer(number: u32) -> SocketAddr {
+        let [_, a, b, c] = number.to_be_bytes();
+        SocketAddr::from(([10, a, b, c], 6881))
+    }
+
+    fn v6_peer(number: u16) -> SocketAddr {
+        SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, number], 6881))
+    }
+
+    #[test]
+    fn peers_learn_of_each_other_but_not_of_themselves() {
+        let mut world = World::default();
+        assert_eq!(world.announce(peer(1), 5, Some(Event::Started)), []);
+        assert_eq!(world.announce(peer(2), 5, Some(Event::Started)), [peer(1)]);
+        assert_eq!(world.announce(peer(1), 5, None), [peer(2)]);
+    }
+
+    #[test]
+    fn peers_behind_one_address_are_told_apart_by_port() {
+        let mut world = World::default();
+        let (alice, bob) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.1:2".parse().unwrap());
+        world.announce(alice, 5, None);
+        assert_eq!(world.announce(bob, 5, None), [alice]);
+    }
+
+    #[test]
+    fn a_seed_is_told_of_leechers_only() {
+        let mut world = World::default();
+        world.announce(peer(1), 0, None);
+        world.announce(peer(2), 5, None);
+        assert_eq!(world.announce(peer(3), 0, None), [peer(2)]);
+        assert_eq!(world.announce(peer(2), 5, None).len(), 2);
+    }
+
+    #[test]
+    fn a_seed_that_sends_no_event_counts_as_one() {
+        let mut world = World::default();
+        world.announce(peer(1), 0, None);
+        assert_eq!(world.numbers(), (1, 0, 0));
+    }
+
+    #[test]
+    fn completed_makes_a_seed_and_counts_once() {
+        let mut world = World::default();
+        world.announce(peer(1), 5, Some(Event::Started));
+        assert_eq!(world.numbers(), (0, 0, 1));
+        for _ in 0..3 {
+            world.announce(peer(1), 0, Some(Event::Completed));
+            world.announce(peer(1), 0, None);
+            assert_eq!(world.numbers(), (1, 1, 0));
+        }
+    }
+
+    #[test]
+    fn who_stops_is_removed_and_told_of_nobody() {
+        let mut world = World::default();
+        world.announce(peer(1), 5, None);
+        world.announce(peer(2), 5, None);
+        assert_eq!(world.announce(peer(1), 5, Some(Event::Stopped)), []);
+        assert_eq!(world.announce(peer(2), 5, None), []);
+        world.announce(peer(2), 5, Some(Event::Stopped));
+        assert_eq!(world.swarms.scrape(&HASH), None);
+        // A stop from nowhere leaves nothing behind.
+        world.announce(peer(3), 5, Some(Event::Stopped));
+        assert_eq!(world.swarms.scrape(&HASH), None);
+        assert_eq!(world.swarms.peer_count, 0);
+    }
+
+    #[test]
+    fn who_is_silent_for_two_intervals_is_forgotten() {
+        let mut world = World::default();
+        world.announce(peer(1), 5, None);
+        world.announce(peer(2), 5, None);
+        world.wait(240);
+        world.announce(peer(2), 5, None);
+        assert_eq!(world.numbers(), (0, 0, 2));
+        world.wait(1);
+        assert_eq!(world.numbers(), (0, 0, 1));
+        world.wait(240);
+        assert_eq!(world.swarms.scrape(&HASH), None);
+        assert_eq!(world.swarms.peer_count, 0);
+    }
+
+    #[test]
+    fn with_a_short_interval_silence_may_last_half_a_minute_more() {
+        let mut world = World::new(Duration::from_secs(5), Limits::default());
+        world.announce(peer(1), 5, None);
+        world.wait(35);
+        assert_eq!(world.numbers(), (0, 0, 1));
+        world.wait(1);
+        assert_eq!(world.numbers(), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_answer_has_fifty_peers_unless_asked_and_two_hundred_at_most() {
+        let mut world = World::default();
+        for number in 0..300 {
+            world.announce(peer(number), 5, None);
+        }
+        for (num_want, count) in
+            [(None, 50), (Some(0), 0), (Some(3), 3), (Some(201), 200), (Some(4_000_000_000), 200)]
+        {
+            let request = AnnounceRequest { num_want, ..request(6881, 5, None) };
+            let peers = world.ask(peer(0), &request, BOTH).unwrap().peers;
+            assert_eq!(peers.iter().collect::<BTreeSet<_>>().len(), count, "{num_want:?}");
+        }
+    }
+
+    #[test]
+    fn every_peer_is_drawn_as_often_as_any_other() {
+        let mut world = World::default();
+        for number in 1..=100 {
+            world.announce(peer(number), u64::from(number % 2), None);
+        }
+        for number in 1..=100 {
+            world.announce(v6_peer(number), u64::from(number % 2), None);
+        }
+        let mut drawn = BTreeMap::new();
+        for _ in 0..4_000 {
+            for peer in world.announce(peer(1), 5, None) {
+                *drawn.entry(peer).or_insert(0) += 1;
+            }
+        }
+        // 50 of 199 in 4000 answers: each about 1005 times, with a deviation of 27.
+        assert_eq!(drawn.len(), 199);
+        assert!(drawn.values().all(|n| (850..1_150).contains(n)), "{drawn:?}");
+    }
+
+    #[test]
+    fn an_answer_holds_the_families_asked_for() {
+        let mut world = World::default();
+        for seed in [0, 1] {
+            world.announce(peer(1 + seed), seed.into(), None);
+            world.announce(v6_peer(1 + u16::try_from(seed).unwrap()), seed.into(), None);
+        }
+        let request = request(6881, 5, None);
+        let mut ask = |from, families| {
+            let mut peers = world.ask(from, &request, families).unwrap().peers;
+            peers.sort();
+            peers
+        };
+        assert_eq!(ask(peer(2), &[Family::V4]), [peer(1)]);
+        assert_eq!(ask(v6_peer(2), &[Family::V6]), [v6_peer(1)]);
+        assert_eq!(ask(peer(2), &[Family::V6]), [v6_peer(1), v6_peer(2)]);
+        assert_eq!(ask(v6_peer(2), BOTH), [peer(1), peer(2), v6_peer(1)]);
+    }
+
+    #[test]
+    fn a_full_tracker_keeps_whom_it_has_and_refuses_the_rest() {
+        let limits = Limits { torrents: 2, peers_per_torrent: 2, peers: 3 };
+        let mut world = World::new(INTERVAL, limits);
+        let mut ask = |number, hash, event| {
+            let request =
+                AnnounceRequest { info_hash: InfoHash([hash; 20]), ..request(6881, 5, event) };
+            world.ask(peer(number), &request, BOTH).map(|response| response.peers.len())
+        };
+        assert_eq!(ask(1, 1, None), Ok(0));
+        assert_eq!(ask(2, 1, None), Ok(1));
+        assert_eq!(ask(3, 1, None), Err(Full::Swarm));
+        assert_eq!(ask(1, 2, None), Ok(0));
+        assert_eq!(ask(2, 2, None), Err(Full::Peers));
+        assert_eq!(ask(2, 1, None), Ok(1));
+        ask(2, 1, Some(Event::Stopped)).unwrap();
+        assert_eq!(ask(1, 3, None), Err(Full::Torrents));
+        assert_eq!(ask(2, 2, None), Ok(1));
+    }
+
+    #[test]
+    fn a_flood_of_random_torrents_stops_at_the_bound() {
+        let limits = Limits { torrents: 1_000, ..Limits::default() };
+        let mut world = World::new(INTERVAL, limits);
+        let mut hashes = Rng::with_seed(2);
+        for _ in 0..100_000 {
+            let mut info_hash = InfoHash([0; 20]);
+            hashes.fill(&mut info_hash.0);
+            let _ = world.ask(peer(1), &AnnounceRequest { info_hash, ..request(1, 5, None) }, BOTH);
+        }
+        assert_eq!(world.swarms.swarms.len(), 1_000);
+        assert_eq!(world.swarms.peer_count, 1_000);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Announce { number: u32, seed: bool },
+        Stop { number: u32 },
+        Wait { seconds: u64 },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0_u32..20, any::<bool>()).prop_map(|(number, seed)| Step::Announce { number, seed }),
+            2 => (0_u32..20).prop_map(|number| Step::Stop { number }),
+            1 => (0_u64..200).prop_map(|seconds| Step::Wait { seconds }),
+        ];
+        prop::collection::vec(step, 0..150)
+    }
+
+    proptest! {
+        /// Against a plain map from peers to (seed, last seen).
+        #[test]
+        fn whatever_happens_the_swarm_holds_who_announced(steps in steps()) {
+            let mut world = World::default();
+            let mut expected: BTreeMap<SocketAddr, (bool, Instant)> = BTreeMap::new();
+            for step in steps {
+                match step {
+                    Step::Announce { number, seed } => {
+                        expected.insert(peer(number), (seed, world.now));
+                        let peers = world.announce(peer(number), u64::from(!seed), None);
+                        let of_use: BTreeSet<_> = expected
+                            .iter()
+                            .filter(|&(&other, &(other_seed, _))| {
+                                other != peer(number) && !(seed && other_seed)
+                            })
+                            .map(|(&other, _)| other)
+                            .collect();
+                        prop_assert_eq!(peers.len(), of_use.len());
+                        prop_assert_eq!(peers.into_iter().collect::<BTreeSet<_>>(), of_use);
+                    }
+                    Step::Stop { number } => {
+                        expected.remove(&peer(number));
+                        world.announce(peer(number), 0, Some(Event::Stopped));
+                    }
+                    Step::Wait { seconds } => {
+                        world.wait(seconds);
+                        expected.retain(|_, (_, seen)| world.now - *seen <= 2 * INTERVAL);
+                    }
+                }
+                let seeds = expected.values().filter(|(seed, _)| *seed).count();
+                let numbers = (seeds, expected.len() - seeds);
+                let (seeders, _, leechers) = world.numbers();
+                prop_assert_eq!((seeders as usize, leechers as usize), numbers);
+                prop_assert_eq!(world.swarms.peer_count, expected.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The command `tracker` as its user meets it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+
+fn tracker(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+    command.args(args);
+    command
+}
+
+fn output(args: &[&str]) -> Output {
+    tracker(args).output().unwrap()
+}
+
+/// A running tracker; killed at the end of the test if it still runs.
+struct Running {
+    process: Child,
+    address: String,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut process = tracker(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let stderr = process.stderr.as_mut().expect("it is piped");
+        BufReader::new(stderr).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
+        Self { process, address }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn it_says_where_it_listens_before_it_serves() {
+    let running = Running::start(&["--bind", "127.0.0.1", "--port", "0"]);
+    assert!(running.address.starts_with("127.0.0.1:"), "{}", running.address);
+    let mut stream = TcpStream::connect(&running.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("a BitTorrent tracker\n"), "{response}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_it_with_success() {
+    let mut running = Running::start(&["--bind", "127.0.0.1", "--port", "0"]);
+    let pid = running.process.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_port_in_use_is_exit_code_1() {
+    let running = Running::start(&["--bind", "127.0.0.1", "--port", "0"]);
+    let port = running.address.rsplit(':').next().unwrap();
+    let second = output(&["--bind", "127.0.0.1", "--port", port]);
+    assert_eq!(second.status.code(), Some(1));
+    let text = String::from_utf8(second.stderr).unwrap();
+    assert!(text.starts_with(&format!("error: cannot listen on 127.0.0.1:{port}: ")), "{text}");
+}
+
+#[test]
+fn a_wrong_option_is_exit_code_2() {
+    for args in [&["--port", "65536"][..], &["--interval", "0s"], &["--interval", "8days"], &["x"]]
+    {
+        assert_eq!(output(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn help_ends_with_an_example() {
+    let help = String::from_utf8(output(&["--help"]).stdout).unwrap();
+    let last = help.trim_end().rsplit("\n\n").next().unwrap();
+    assert!(last.starts_with("Example:\n  tracker "), "{help}");
+}

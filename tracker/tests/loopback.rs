@@ -1,0 +1,283 @@
+//! A tracker on loopback sockets, spoken to in bytes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::announce::http::{announce_url, decode_response};
+use common::announce::udp::{Request, Response};
+use common::announce::{AnnounceRequest, AnnounceResponse, Event, Family};
+use common::id::{InfoHash, PeerId};
+use tracker::server::{Config, Limits, Server, ServerError, StopHandle};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// How long a test waits for what should come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A tracker on a thread of its own, until the end of the test.
+struct Tracker {
+    addresses: Vec<SocketAddr>,
+    stop: StopHandle,
+    thread: Option<JoinHandle<Result<(), ServerError>>>,
+}
+
+impl Tracker {
+    fn start(addresses: &[IpAddr], limits: Limits) -> Self {
+        let addresses = addresses.to_vec();
+        let config = Config { addresses, port: 0, limits, ..Config::default() };
+        let server = Server::bind(&config).unwrap();
+        let addresses = server.local_addresses().collect();
+        let stop = server.stop_handle();
+        Self { addresses, stop, thread: Some(std::thread::spawn(|| server.run())) }
+    }
+
+    fn v4() -> Self {
+        Self::start(&[V4], Limits::default())
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addresses[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// What is answered to these bytes, to the end.
+    fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        read_to_end(stream)
+    }
+
+    fn http(&self, address: SocketAddr, request: &AnnounceRequest) -> AnnounceResponse {
+        let url = announce_url("/announce", request);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {url} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        let end_of_head = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        decode_response(&response[end_of_head + 4..]).unwrap()
+    }
+
+    fn udp(&self, address: SocketAddr, request: &AnnounceRequest) -> AnnounceResponse {
+        let family = Family::of(address);
+        let unspecified: IpAddr = match family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((unspecified, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(address).unwrap();
+        let ask = |request: Request| {
+            let mut buffer = [0; 2048];
+            socket.send(&request.encode()).unwrap();
+            let length = socket.recv(&mut buffer).unwrap();
+            Response::decode(&buffer[..length], family).unwrap()
+        };
+        let Response::Connect { connection_id, .. } = ask(Request::Connect { transaction_id: 1 })
+        else {
+            panic!("a connect response");
+        };
+        let announce = request.clone();
+        match ask(Request::Announce { connection_id, transaction_id: 2, announce }) {
+            Response::Announce { transaction_id: 2, response } => response,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.stop.stop();
+        let ended = self.thread.take().expect("it is taken here only").join();
+        if !std::thread::panicking() {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    String::from_utf8(response).unwrap()
+}
+
+fn request(port: u16, left: u64) -> AnnounceRequest {
+    AnnounceRequest {
+        info_hash: InfoHash([0xff; 20]),
+        peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
+        port,
+        uploaded: 0,
+        downloaded: 0,
+        left,
+        event: Some(Event::Started),
+        num_want: None,
+        key: 7,
+        tracker_id: None,
+    }
+}
+
+const ANNOUNCE: &str = "GET /announce?info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A\
+    &peer_id=-KR0001-abcdefghijkl&port=6881&left=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+const ANSWER: &str = "d8:completei1e10:incompletei0e8:intervali120e5:peers0:e";
+
+#[test]
+fn peers_meet_over_http_and_udp_on_one_port() {
+    let tracker = Tracker::v4();
+    let address = tracker.addresses[0];
+    assert_eq!(tracker.http(address, &request(1001, 0)).peers, []);
+    let over_udp = tracker.udp(address, &request(1002, 5));
+    assert_eq!(over_udp.peers, [SocketAddr::new(V4, 1001)]);
+    assert_eq!((over_udp.interval, over_udp.seeders, over_udp.leechers), (120, Some(1), Some(1)));
+    let mut over_http = tracker.http(address, &request(1003, 5)).peers;
+    over_http.sort();
+    assert_eq!(over_http, [SocketAddr::new(V4, 1001), SocketAddr::new(V4, 1002)]);
+}
+
+#[test]
+fn ipv6_peers_are_listed_as_such() {
+    if let Err(error) = TcpListener::bind((V6, 0)) {
+        // Past the test harness, which hides what a passing test prints.
+        writeln!(std::io::stderr(), "NOT TESTED: no IPv6 loopback on this machine: {error}")
+            .unwrap();
+        return;
+    }
+    let tracker = Tracker::start(&[V4, V6], Limits::default());
+    let [v4, v6] = tracker.addresses[..] else { panic!("two addresses") };
+    assert_eq!(v4.port(), v6.port());
+    tracker.http(v6, &request(1001, 5));
+    assert_eq!(tracker.udp(v6, &request(1002, 5)).peers, [SocketAddr::new(V6, 1001)]);
+    // Over UDP only the packet's own family, over HTTP both (BEP 7, 15).
+    assert_eq!(tracker.udp(v4, &request(1003, 5)).peers, []);
+    assert_eq!(tracker.http(v4, &request(1004, 5)).peers.len(), 3);
+    assert_eq!(tracker.http(v6, &request(1005, 5)).peers.len(), 4);
+}
+
+#[test]
+fn a_request_may_come_byte_by_byte() {
+    let tracker = Tracker::v4();
+    let mut stream = tracker.connect();
+    stream.set_nodelay(true).unwrap();
+    for byte in ANNOUNCE.as_bytes() {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    let response = read_to_end(stream);
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.ends_with(ANSWER), "{response}");
+}
+
+#[test]
+fn a_response_arrives_though_the_client_has_sent_too_much() {
+    let tracker = Tracker::v4();
+    // Closed with these bytes unread, the connection would be reset.
+    let request = format!("{ANNOUNCE}{}", "x".repeat(30_000));
+    assert!(tracker.exchange(request.as_bytes()).ends_with(ANSWER));
+}
+
+#[test]
+fn a_client_that_has_closed_its_side_is_answered() {
+    let tracker = Tracker::v4();
+    let mut stream = tracker.connect();
+    stream.write_all(ANNOUNCE.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    assert!(read_to_end(stream).ends_with(ANSWER));
+}
+
+#[test]
+fn a_wrong_request_is_told_why() {
+    let tracker = Tracker::v4();
+    let hex = "d69f91e6b2ae4c542468d1073a71d4ea13879a7f";
+    for (request, status, body) in [
+        (
+            format!("GET /announce?info_hash={hex} HTTP/1.1\r\n\r\n"),
+            "200 OK",
+            "d14:failure reason72:info_hash has 40 bytes, expected 20: \
+             send the raw hash, not its hex forme",
+        ),
+        ("GET /favicon.ico HTTP/1.1\r\n\r\n".into(), "404", "/announce and /scrape"),
+        ("POST /announce HTTP/1.1\r\n\r\n".into(), "405", "GET requests only"),
+        ("\x13BitTorrent protocol".into(), "400", "not an HTTP request: invalid token"),
+        (format!("GET /{} HTTP/1.1\r\n", "a".repeat(8192)), "431", "longer than 8192 bytes"),
+    ] {
+        let response = tracker.exchange(request.as_bytes());
+        assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{response}");
+        assert!(response.contains(body), "{response}");
+    }
+}
+
+#[test]
+fn a_slow_client_is_closed_at_its_deadline_and_others_are_served_meanwhile() {
+    let limits = Limits { request_time: Duration::from_secs(1), ..Limits::default() };
+    let tracker = Tracker::start(&[V4], limits);
+    let mut slow = tracker.connect();
+    slow.write_all(b"GET /announce?").unwrap();
+    assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+    // Nothing was answered: the end of the stream, or a reset.
+    let mut rest = Vec::new();
+    match slow.read_to_end(&mut rest) {
+        Ok(length) => assert_eq!(length, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
+
+#[test]
+fn connections_above_the_bound_of_an_address_are_closed() {
+    let limits = Limits { connections_per_ip: 3, ..Limits::default() };
+    let tracker = Tracker::start(&[V4], limits);
+    // They are accepted in the order of their coming.
+    let mut held: Vec<_> = (0..3).map(|_| tracker.connect()).collect();
+    let mut refused = tracker.connect();
+    let mut rest = Vec::new();
+    match refused.read_to_end(&mut rest) {
+        Ok(length) => assert_eq!(length, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+    // Those within are served still, and UDP knows no connections.
+    held[0].write_all(ANNOUNCE.as_bytes()).unwrap();
+    assert!(read_to_end(held.remove(0)).ends_with(ANSWER));
+    assert_eq!(tracker.udp(tracker.addresses[0], &request(1001, 5)).peers, []);
+}
+
+#[test]
+fn nonsense_packets_are_not_answered_and_do_no_harm() {
+    let tracker = Tracker::v4();
+    let socket = UdpSocket::bind((V4, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    for length in 0..100 {
+        socket.send_to(&vec![0xff; length], tracker.addresses[0]).unwrap();
+    }
+    // So the first answer is to what comes last.
+    let connect = Request::Connect { transaction_id: 5 };
+    socket.send_to(&connect.encode(), tracker.addresses[0]).unwrap();
+    let mut buffer = [0; 2048];
+    let length = socket.recv(&mut buffer).unwrap();
+    let response = Response::decode(&buffer[..length], Family::V4).unwrap();
+    assert!(matches!(response, Response::Connect { transaction_id: 5, .. }), "{response:?}");
+}
+
+#[test]
+fn answers_to_sockets_that_are_gone_do_no_harm() {
+    let tracker = Tracker::v4();
+    let connect = Request::Connect { transaction_id: 1 }.encode();
+    for _ in 0..100 {
+        let gone = UdpSocket::bind((V4, 0)).unwrap();
+        gone.send_to(&connect, tracker.addresses[0]).unwrap();
+    }
+    assert_eq!(tracker.udp(tracker.addresses[0], &request(1001, 5)).peers, []);
+    assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_names_it() {
+    let tracker = Tracker::v4();
+    let port = tracker.addresses[0].port();
+    let config = Config { addresses: vec![V4], port, ..Config::default() };
+    let error = Server::bind(&config).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}"));
+}
