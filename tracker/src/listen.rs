@@ -55,7 +55,7 @@ fn listen_once(addresses: &[IpAddr], port: u16) -> Result<Vec<Endpoint>, ListenE
             Ok(v6) => Ok(vec![v4, v6]),
             Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => Err(error),
             Err(error) => {
-                warn!("no IPv6 on this machine, going on without: {}", error.source);
+                warn!("going on without IPv6: {}", error.source);
                 Ok(vec![v4])
             }
         };

@@ -121,7 +121,7 @@ const WAKER: Token = Token(0);
 
 /// Datagrams and new connections taken from one socket in one turn, so that a flood on one does
 /// not starve the others.
-const BUDGET: usize = 128;
+const BUDGET: usize = 32;
 
 /// Enough for any datagram: none is cut, which on some systems is an error.
 const BUFFER_LENGTH: usize = 64 * 1024;
@@ -230,8 +230,7 @@ impl Server {
                 Outcome::HasMore => {
                     self.ready.insert(token);
                 }
-                Outcome::Failed(error) => {
-                    warn!("{}: {error}; trying again soon", self.describe(token));
+                Outcome::Rests => {
                     self.resting.insert(token);
                     self.rest_until.get_or_insert(now + REST);
                 }
@@ -245,8 +244,11 @@ impl Server {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Waits,
                 Err(error) if is_of_one_client(&error) => continue,
-                // Out of descriptors, most likely.
-                Err(error) => return Outcome::Failed(error),
+                Err(error) => {
+                    // Out of descriptors, most likely.
+                    warn!("cannot accept a connection, trying again soon: {error}");
+                    return Outcome::Rests;
+                }
             };
             let ip = from.ip().to_canonical();
             if !self.has_room_for(ip) {
@@ -256,7 +258,8 @@ impl Server {
             let token = Token(self.next_token);
             let interest = Interest::READABLE | Interest::WRITABLE;
             if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
-                return Outcome::Failed(error);
+                warn!("cannot watch a connection, trying again soon: {error}");
+                return Outcome::Rests;
             }
             self.next_token += 1;
             let deadline = now + self.limits.request_time;
@@ -279,7 +282,10 @@ impl Server {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Waits,
                 Err(error) if is_of_one_client(&error) => continue,
-                Err(error) => return Outcome::Failed(error),
+                Err(error) => {
+                    warn!("cannot receive datagrams, trying again soon: {error}");
+                    return Outcome::Rests;
+                }
             };
             if let Some(answer) = self.responder.udp(&self.buffer[..length], from, now)
                 // A datagram may be lost anyway; the client asks again.
@@ -321,14 +327,6 @@ impl Server {
             (endpoint, _) => Source::Datagrams(endpoint),
         }
     }
-
-    fn describe(&self, token: Token) -> String {
-        match self.source(token) {
-            Source::Listener(number) => format!("TCP {}", self.endpoints[number].address),
-            Source::Datagrams(number) => format!("UDP {}", self.endpoints[number].address),
-            Source::Waker | Source::Connection => format!("{token:?}"),
-        }
-    }
 }
 
 /// What a token stands for.
@@ -343,13 +341,14 @@ enum Source {
 }
 
 /// How a turn of a listening socket ended.
+#[derive(Clone, Copy, Debug)]
 enum Outcome {
     /// It would block.
     Waits,
     /// The budget is used up.
     HasMore,
-    /// With something that is not one client's affair.
-    Failed(io::Error),
+    /// It failed in a way that is not one client's affair, and may pass.
+    Rests,
 }
 
 /// Errors of a shared socket that are about one client: a connection given up before it was
@@ -376,5 +375,18 @@ fn network(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_an_ipv6_customer_count_as_one() {
+        let network = |ip: &str| network(ip.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 }

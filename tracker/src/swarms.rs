@@ -33,7 +33,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// About 100 MiB at most: a swarm of a single peer costs 400 bytes, a further peer 30 to 60.
+    /// Some 100 MiB: a swarm of a single peer costs 400 bytes, a further peer 30 to 60.
     fn default() -> Self {
         Self { torrents: 200_000, peers_per_torrent: 200_000, peers: 1_000_000 }
     }
@@ -268,8 +268,8 @@ impl Swarm {
     }
 }
 
-/// `count` different numbers below `total`, every set of them as likely as any other, in ascending
-/// order; all of them if there are no more (Floyd's algorithm: the cost does not depend on `total`).
+/// `count` different numbers below `total`, every set of them as likely as any other; all of them
+/// if there are no more. Floyd's algorithm: the cost does not depend on `total`.
 fn sample(total: usize, count: usize, rng: &mut Rng) -> BTreeSet<usize> {
     let mut chosen = BTreeSet::new();
     for last in total.saturating_sub(count)..total {
@@ -373,6 +373,10 @@ impl<Ip: Copy + Ord> Peers<Ip> {
             if self.list[position].seen < oldest {
                 self.remove(position);
             }
+        }
+        // A crowd that has left must not hold its memory: the limits count peers, not room.
+        if self.list.capacity() > 4 * self.list.len() {
+            self.list.shrink_to(2 * self.list.len());
         }
     }
 

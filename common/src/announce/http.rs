@@ -319,46 +319,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        hex.as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect()
-    }
-
-    fn request() -> AnnounceRequest {
-        AnnounceRequest {
-            info_hash: "d69f91e6b2ae4c542468d1073a71d4ea13879a7f".parse().unwrap(),
-            peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
-            port: 6881,
-            uploaded: 1,
-            downloaded: 2,
-            left: 92_063,
-            event: Some(Event::Started),
-            num_want: Some(30),
-            key: 0xdead_beef,
-            tracker_id: None,
-        }
-    }
-
-    fn response(peers: &[&str]) -> AnnounceResponse {
-        AnnounceResponse {
-            interval: 1800,
-            min_interval: None,
-            seeders: Some(1),
-            leechers: Some(1),
-            peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
-            warning: None,
-            tracker_id: None,
-        }
-    }
+    use crate::announce::samples::{bytes, request, requests, response};
 
     /// A query that lacks nothing, but for the parameters that stand in front and so win.
     fn query(front: &str) -> String {
         format!(
             "{front}&info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A\
-                 &peer_id=-KR0001-abcdefghijkl&port=6881&left=0"
+             &peer_id=-KR0001-abcdefghijkl&port=6881&left=0"
         )
     }
 
@@ -391,14 +358,16 @@ mod tests {
 
     #[test]
     fn the_announce_url_carries_the_request() {
+        let request =
+            AnnounceRequest { uploaded: 1, downloaded: 2, num_want: Some(30), ..request() };
         assert_eq!(
-            announce_url("http://127.0.0.1:6969/announce", &request()),
+            announce_url("http://127.0.0.1:6969/announce", &request),
             "http://127.0.0.1:6969/announce?\
              info_hash=%D6%9F%91%E6%B2%AELT%24h%D1%07%3Aq%D4%EA%13%87%9A%7F\
              &peer_id=-KR0001-abcdefghijkl&port=6881&uploaded=1&downloaded=2&left=92063\
              &compact=1&key=deadbeef&event=started&numwant=30"
         );
-        let url = announce_url("http://host/announce?passkey=1", &request());
+        let url = announce_url("http://host/announce?passkey=1", &request);
         assert!(url.starts_with("http://host/announce?passkey=1&info_hash="), "{url}");
     }
 
@@ -453,8 +422,9 @@ mod tests {
         let mut body = b"d8:completei1e10:incompletei1e8:intervali1800e5:peers6:".to_vec();
         body.extend(bytes("7f0000011ae1"));
         body.push(b'e');
-        assert_eq!(encode_response(&response(&["127.0.0.1:6881"]), true), body);
-        assert_eq!(decode_response(&body), Ok(response(&["127.0.0.1:6881"])));
+        let answer = AnnounceResponse { seeders: Some(1), ..response(&["127.0.0.1:6881"]) };
+        assert_eq!(encode_response(&answer, true), body);
+        assert_eq!(decode_response(&body), Ok(answer));
 
         let v6 = encode_response(&response(&["[2001:db8::1]:6881"]), true);
         let mut tail = b"5:peers0:6:peers618:".to_vec();
@@ -489,7 +459,7 @@ mod tests {
         assert_eq!(
             peers(
                 b"d8:intervali9e5:peersld2:ip9:127.0.0.17:peer id1:x4:porti6881ee\
-                    d2:ip9:localhost4:porti1eed2:ip9:127.0.0.14:porti65537eei7eee"
+                  d2:ip9:localhost4:porti1eed2:ip9:127.0.0.14:porti65537eei7eee"
             ),
             loopback
         );
@@ -540,27 +510,6 @@ mod tests {
     }
 
     prop_compose! {
-        fn requests()(
-            info_hash: [u8; 20],
-            peer_id: [u8; 20],
-            port in 1_u16..,
-            [uploaded, downloaded, left] in any::<[u64; 3]>(),
-            event in prop::sample::select(
-                vec![None, Some(Event::Started), Some(Event::Completed), Some(Event::Stopped)],
-            ),
-            num_want: Option<u32>,
-            key: u32,
-            tracker_id in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
-        ) -> AnnounceRequest {
-            let (info_hash, peer_id) = (InfoHash(info_hash), PeerId(peer_id));
-            AnnounceRequest {
-                info_hash, peer_id, port, uploaded, downloaded, left, event, num_want, key,
-                tracker_id,
-            }
-        }
-    }
-
-    prop_compose! {
         fn responses()(
             interval in 1..=MAX_INTERVAL,
             min_interval in prop::option::of(0..=MAX_INTERVAL),
@@ -581,13 +530,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_request_reads_back_as_written(request in requests()) {
+        fn a_request_reads_back_as_written(
+            request in requests(),
+            tracker_id in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
+        ) {
+            let request = AnnounceRequest { tracker_id, ..request };
             let url = announce_url("http://localhost/announce", &request);
             let query = url.split_once('?').unwrap().1;
-            prop_assert_eq!(
-                parse_announce(query.as_bytes()),
-                Ok(AnnounceQuery { request, compact: true })
-            );
+            let expected = AnnounceQuery { request, compact: true };
+            prop_assert_eq!(parse_announce(query.as_bytes()), Ok(expected));
         }
 
         #[test]

@@ -105,7 +105,7 @@ pub const MAX_PEERS: usize = 2_000;
 ///
 /// Port 0, the unspecified address, multicast and broadcast are no peers.
 pub fn is_dialable(address: SocketAddr) -> bool {
-    let ip = address.ip();
+    let ip = address.ip().to_canonical();
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
@@ -123,8 +123,8 @@ fn readable(text: &[u8]) -> String {
     text.chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Reads a compact list (BEP 23, 7). A tail too short for an entry is ignored, and so is what can be
-/// no peer.
+/// Reads a compact list (BEP 23, 7). A tail too short for an entry is ignored, and so is what can
+/// be no peer.
 fn read_compact(list: &[u8], family: Family) -> Vec<SocketAddr> {
     let dialable = |&peer: &SocketAddr| is_dialable(peer);
     match family {
@@ -154,5 +154,79 @@ fn write_compact(peers: &[SocketAddr], family: Family, list: &mut Vec<u8>) {
             IpAddr::V6(ip) => list.extend(ip.octets()),
         }
         list.extend(peer.port().to_be_bytes());
+    }
+}
+
+/// What the tests of both forms use.
+#[cfg(test)]
+mod samples {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(super) fn bytes(hex: &str) -> Vec<u8> {
+        hex.as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    pub(super) fn info_hash() -> InfoHash {
+        "d69f91e6b2ae4c542468d1073a71d4ea13879a7f".parse().unwrap()
+    }
+
+    pub(super) fn request() -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: info_hash(),
+            peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
+            port: 6881,
+            uploaded: 0,
+            downloaded: 0,
+            left: 92_063,
+            event: Some(Event::Started),
+            num_want: None,
+            key: 0xdead_beef,
+            tracker_id: None,
+        }
+    }
+
+    pub(super) fn response(peers: &[&str]) -> AnnounceResponse {
+        AnnounceResponse {
+            interval: 1800,
+            min_interval: None,
+            seeders: Some(2),
+            leechers: Some(1),
+            peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+            warning: None,
+            tracker_id: None,
+        }
+    }
+
+    prop_compose! {
+        /// Any request that both forms can carry.
+        pub(super) fn requests()(
+            info_hash: [u8; 20],
+            peer_id: [u8; 20],
+            port in 1_u16..,
+            [uploaded, downloaded, left] in any::<[u64; 3]>(),
+            event in prop::sample::select(
+                vec![None, Some(Event::Started), Some(Event::Completed), Some(Event::Stopped)],
+            ),
+            num_want in prop::option::of(0..1_u32 << 31),
+            key: u32,
+        ) -> AnnounceRequest {
+            AnnounceRequest {
+                info_hash: InfoHash(info_hash),
+                peer_id: PeerId(peer_id),
+                port,
+                uploaded,
+                downloaded,
+                left,
+                event,
+                num_want,
+                key,
+                tracker_id: None,
+            }
+        }
     }
 }

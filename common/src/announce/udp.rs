@@ -324,47 +324,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::announce::samples::{bytes, info_hash, request, requests, response};
 
     const TRANSACTION: u32 = 0x1234_5678;
     const CONNECTION: u64 = 0x0123_4567_89ab_cdef;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        hex.as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect()
-    }
-
-    fn info_hash() -> InfoHash {
-        "d69f91e6b2ae4c542468d1073a71d4ea13879a7f".parse().unwrap()
-    }
-
-    fn announce() -> AnnounceRequest {
-        AnnounceRequest {
-            info_hash: info_hash(),
-            peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: 92_063,
-            event: Some(Event::Started),
-            num_want: None,
-            key: 0xdead_beef,
-            tracker_id: None,
-        }
-    }
-
-    fn response(peers: &[&str]) -> AnnounceResponse {
-        AnnounceResponse {
-            interval: 1800,
-            min_interval: None,
-            seeders: Some(2),
-            leechers: Some(1),
-            peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
-            warning: None,
-            tracker_id: None,
-        }
-    }
 
     #[test]
     fn requests_have_the_bytes_of_bep_15() {
@@ -372,7 +335,7 @@ mod tests {
         let announce = Request::Announce {
             connection_id: CONNECTION,
             transaction_id: TRANSACTION,
-            announce: announce(),
+            announce: request(),
         };
         let scrape = Request::Scrape {
             connection_id: CONNECTION,
@@ -432,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_request_cut_short_is_refused_and_a_longer_one_is_read() {
-        let announce = announce();
+        let announce = request();
         let request = Request::Announce { connection_id: CONNECTION, transaction_id: 1, announce };
         let mut packet = request.encode();
         for length in 0..packet.len() {
@@ -452,7 +415,7 @@ mod tests {
 
         let announce = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut packet =
-                Request::Announce { connection_id: 1, transaction_id: 1, announce: announce() }
+                Request::Announce { connection_id: 1, transaction_id: 1, announce: request() }
                     .encode();
             change(&mut packet);
             Request::decode(&packet)
@@ -489,30 +452,10 @@ mod tests {
         assert_eq!(message, "no [31m");
     }
 
-    prop_compose! {
-        fn announces()(
-            info_hash: [u8; 20],
-            peer_id: [u8; 20],
-            port in 1_u16..,
-            [uploaded, downloaded, left] in any::<[u64; 3]>(),
-            event in prop::sample::select(
-                vec![None, Some(Event::Started), Some(Event::Completed), Some(Event::Stopped)],
-            ),
-            num_want in prop::option::of(0..=i32::MAX as u32),
-            key: u32,
-        ) -> AnnounceRequest {
-            let (info_hash, peer_id) = (InfoHash(info_hash), PeerId(peer_id));
-            AnnounceRequest {
-                info_hash, peer_id, port, uploaded, downloaded, left, event, num_want, key,
-                tracker_id: None,
-            }
-        }
-    }
-
     proptest! {
         #[test]
         fn an_announce_reads_back_as_written(
-            connection_id: u64, transaction_id: u32, announce in announces(),
+            connection_id: u64, transaction_id: u32, announce in requests(),
         ) {
             let request = Request::Announce { connection_id, transaction_id, announce };
             prop_assert_eq!(Request::decode(&request.encode()), Ok(request));

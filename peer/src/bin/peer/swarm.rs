@@ -1,0 +1,263 @@
+//! `peer swarm`: a tracker, a seed and some peers in this process, over real sockets on loopback.
+
+#![allow(clippy::disallowed_methods, reason = "the shell is where the clock is read")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use common::id::PeerId;
+use common::metainfo::{CreateOptions, Metainfo, create};
+use fastrand::Rng;
+use indicatif::{MultiProgress, ProgressBar};
+use peer::torrent::Config;
+use tracker::server::Server;
+
+use crate::listen;
+use crate::options::Swarm;
+use crate::reactor::Ended;
+use crate::report::{EventFile, Names, Reporter, Verbosity, size};
+use crate::session::{self, Session};
+use crate::stop::Stop;
+use crate::storage::Storage;
+
+/// The sample: 128 chunks. With the default limit it takes five peers the better part of a
+/// minute, and so several rounds.
+const SAMPLE_LENGTH: usize = 32 * 1024 * 1024;
+const SAMPLE_NAME: &str = "sample.bin";
+
+/// K&R 2.5: a chunk has 256 KiB.
+const CHUNK_SIZE: u32 = 256 * 1024;
+
+/// Soon enough for peers to hear of those who came after them.
+const TRACKER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often is looked whether a peer gave up.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Shares a file among peers on this machine; ends when all have it and every copy was checked.
+pub(crate) fn run(options: &Swarm) -> Result<Ended> {
+    let start = Instant::now();
+    let stop = Stop::on_ctrl_c().context("listen for Ctrl-C")?;
+    let scratch = tempfile::tempdir().context("make a folder for the copies")?;
+    let mut rng = options.trading.rng_seed.map_or_else(Rng::new, Rng::with_seed);
+    let file = match &options.file {
+        Some(file) => file.clone(),
+        None => make_sample(scratch.path(), &mut rng)?,
+    };
+
+    let (tracker, url) = start_tracker()?;
+    let options_of_torrent =
+        CreateOptions { trackers: &[url], piece_length: CHUNK_SIZE, private: false };
+    let torrent = create(&file, &options_of_torrent, &mut |_| {})
+        .with_context(|| format!("make a torrent of {}", file.display()))?;
+    let metainfo = Arc::new(Metainfo::from_bytes(&torrent).context("read our own torrent")?);
+    eprintln!(
+        "{}: {} in {} chunks, from one seed to {} peers",
+        metainfo.name,
+        size(metainfo.geometry.total_length()),
+        metainfo.geometry.piece_count(),
+        options.peers,
+    );
+
+    let bars = MultiProgress::new();
+    let (completed, completions) = mpsc::channel();
+    let members = Member::all(options.peers, &mut rng);
+    let names: BTreeMap<String, String> =
+        members.iter().map(|member| (member.peer_id.to_string(), member.name.clone())).collect();
+    let events = options.telling.events.as_deref().map(EventFile::create).transpose()?;
+
+    let mut threads = Vec::new();
+    for member in &members {
+        let dir = scratch.path().join(&member.name);
+        let storage = match member.role {
+            Role::Seed => {
+                let folder = file.canonicalize().context("find the file's folder")?;
+                let folder = folder.parent().context("the file has no folder")?.to_owned();
+                Storage::for_seed(&metainfo, &folder)?
+            }
+            Role::Peer { .. } => Storage::for_download(&metainfo, &dir)?,
+        };
+        let Some(have) = session::check(&storage, &metainfo, &stop)? else {
+            return Ok(Ended::Incomplete);
+        };
+        let config = Config {
+            upload_limit: options.upload_limit.0.map(|limit| member.share_of(limit)),
+            ..session::trading_config(&options.trading, member.peer_id)
+        };
+        let verbosity = match (member.role, options.telling.verbose) {
+            (Role::Peer { number: 1 }, false) => Verbosity::Choices,
+            (Role::Peer { number: 1 }, true) => Verbosity::All,
+            _ => Verbosity::Quiet,
+        };
+        let names = Names::new(member.name.clone(), names.clone());
+        let bar = bars.add(ProgressBar::new(0));
+        let session = Session {
+            reporter: Reporter::new(metainfo.geometry.total_length(), bar, verbosity, start)
+                .with_events(events.clone())
+                .with_names(names)
+                .with_completed(completed.clone()),
+            listeners: vec![listen::bind(LOOPBACK)?],
+            call_from: None,
+            named: Vec::new(),
+            rng: rng.fork(),
+            metainfo: Arc::clone(&metainfo),
+            storage,
+            have,
+            config,
+            leave: false,
+            stop: stop.clone(),
+        };
+        let thread = thread::Builder::new().name(member.name.clone());
+        threads.push(thread.spawn(move || session.run()).context("start a peer's thread")?);
+    }
+
+    let mut missing = options.peers;
+    while missing > 0 && !stop.is_stopped() && !threads.iter().any(thread::JoinHandle::is_finished)
+    {
+        match completions.recv_timeout(LOOK_INTERVAL) {
+            Ok(name) => {
+                missing -= 1;
+                let took = start.elapsed().as_secs_f64();
+                bars.suspend(|| eprintln!("{took:7.1} s  {name} has every chunk"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    stop.stop();
+    for thread in threads {
+        thread.join().unwrap_or_else(|_| bail!("a peer's thread panicked"))?;
+    }
+    tracker.stop();
+    if missing > 0 {
+        return Ok(Ended::Incomplete);
+    }
+    verify_copies(&members, &metainfo, scratch.path())?;
+    println!(
+        "{} verified copies of {} in {:.1} s",
+        options.peers,
+        metainfo.name,
+        start.elapsed().as_secs_f64()
+    );
+    Ok(Ended::Complete)
+}
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// One of those who take part.
+struct Member {
+    name: String,
+    peer_id: PeerId,
+    role: Role,
+    of: u16,
+}
+
+#[derive(Clone, Copy)]
+enum Role {
+    Seed,
+    /// Counts from 1.
+    Peer {
+        number: u16,
+    },
+}
+
+impl Member {
+    fn all(peers: u16, rng: &mut Rng) -> Vec<Self> {
+        let roles =
+            std::iter::once(Role::Seed).chain((1..=peers).map(|number| Role::Peer { number }));
+        roles
+            .map(|role| Self {
+                name: match role {
+                    Role::Seed => "seed".to_owned(),
+                    Role::Peer { number } => format!("peer-{number}"),
+                },
+                peer_id: PeerId::from_random(std::array::from_fn(|_| rng.u8(..))),
+                role,
+                of: peers,
+            })
+            .collect()
+    }
+
+    /// The seed sends at twice the limit, the peers at half to one and a half times of it, so that
+    /// the choker has a difference to see.
+    fn share_of(&self, limit: u64) -> u64 {
+        match self.role {
+            Role::Seed => limit.saturating_mul(2),
+            Role::Peer { number } => {
+                let steps = (self.of - 1).max(1);
+                limit / 2 + limit.saturating_mul(u64::from(number - 1)) / u64::from(steps)
+            }
+        }
+        .max(1)
+    }
+}
+
+/// A file of random bytes, so that no chunk is like another.
+fn make_sample(dir: &Path, rng: &mut Rng) -> Result<PathBuf> {
+    let path = dir.join(SAMPLE_NAME);
+    let write = || {
+        let mut file = BufWriter::new(File::create_new(&path)?);
+        let mut bytes = vec![0; 64 * 1024];
+        for _ in 0..SAMPLE_LENGTH / bytes.len() {
+            rng.fill(&mut bytes);
+            file.write_all(&bytes)?;
+        }
+        file.flush()
+    };
+    let mut write = write;
+    write().with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+/// A tracker on a thread of its own.
+struct TrackerThread {
+    stop: tracker::server::StopHandle,
+    thread: thread::JoinHandle<()>,
+}
+
+fn start_tracker() -> Result<(TrackerThread, String)> {
+    let config = tracker::server::Config {
+        addresses: vec![LOOPBACK.ip()],
+        port: 0,
+        interval: TRACKER_INTERVAL,
+        ..tracker::server::Config::default()
+    };
+    let server = Server::bind(&config).context("start the tracker")?;
+    let url = format!("http://127.0.0.1:{}/announce", server.port());
+    let stop = server.stop_handle();
+    let thread = thread::Builder::new().name("tracker".to_owned()).spawn(move || {
+        if let Err(error) = server.run() {
+            eprintln!("the tracker failed: {error}");
+        }
+    });
+    let thread = thread.context("start the tracker's thread")?;
+    Ok((TrackerThread { stop, thread }, url))
+}
+
+impl TrackerThread {
+    fn stop(self) {
+        self.stop.stop();
+        if self.thread.join().is_err() {
+            log::error!("the tracker's thread panicked");
+        }
+    }
+}
+
+/// Reads every copy from the disk again, and checks it against the torrent.
+fn verify_copies(members: &[Member], metainfo: &Metainfo, dir: &Path) -> Result<()> {
+    for member in members.iter().filter(|member| matches!(member.role, Role::Peer { .. })) {
+        let storage = Storage::for_seed(metainfo, &dir.join(&member.name))?;
+        let never = &mut |_| ControlFlow::Continue(());
+        storage.check(metainfo, never).with_context(|| format!("the copy of {}", member.name))?;
+    }
+    Ok(())
+}
