@@ -198,7 +198,7 @@ pub(crate) struct Trading {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     pub(crate) optimistic: Duration,
 
-    /// Let chance come from this number: the same number, the same choices
+    /// Let the chance in the decisions come from this number; time and network add their own
     #[arg(long, value_name = "N")]
     pub(crate) rng_seed: Option<u64>,
 }

@@ -102,7 +102,7 @@ impl Reporter {
 
     /// Uses names instead of addresses.
     pub(crate) fn with_names(mut self, names: Names) -> Self {
-        self.bar.set_prefix(names.own.as_ref().map_or_else(String::new, |own| format!("{own}  ")));
+        self.bar.set_prefix(names.own.as_ref().map_or_else(String::new, |own| format!("{own:9}")));
         self.names = names;
         self
     }
@@ -193,14 +193,15 @@ impl Reporter {
         let up = self.rate(|sample| sample.uploaded);
         let neighbors = torrent.neighbors().len();
         let text = if torrent.is_complete() {
-            format!("seeding at {} to {neighbors} neighbours", PerSecond(up))
+            format!("seeding at {} to {}", PerSecond(up), counted(neighbors))
         } else {
             format!(
-                "{:3} % of {}, {} down, {} up, {neighbors} neighbours{}",
+                "{:3} % of {}, {} down, {} up, {}{}",
                 percent(done, self.total),
                 size(self.total),
                 PerSecond(down),
                 PerSecond(up),
+                counted(neighbors),
                 time_left(self.total - done, down),
             )
         };
@@ -294,7 +295,11 @@ impl Names {
 
 /// Bytes as people read them.
 pub(crate) fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().si().to_string()
+    ByteSize(bytes).display().to_string()
+}
+
+fn counted(neighbors: usize) -> String {
+    format!("{neighbors} neighbour{}", if neighbors == 1 { "" } else { "s" })
 }
 
 /// Whole percent, rounded down: 100 only when nothing is missing.

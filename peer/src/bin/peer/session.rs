@@ -96,7 +96,7 @@ fn run(
     let Sharing { trading, telling, .. } = sharing;
     let mut rng = trading.rng_seed.map_or_else(Rng::new, Rng::with_seed);
     // The peer id must differ from run to run, even if the decisions are to be the same.
-    let peer_id = PeerId::from_random(std::array::from_fn(|_| fastrand::u8(..)));
+    let peer_id = PeerId::from_random(std::array::from_fn(|_| alphanumeric(&mut Rng::new())));
     let config = Config {
         upload_limit: sharing.upload_limit.0,
         download_limit: sharing.download_limit.0,
@@ -122,6 +122,11 @@ fn run(
         stop,
     };
     session.run()
+}
+
+/// A byte of a peer id that can be read in a log.
+pub(crate) fn alphanumeric(rng: &mut Rng) -> u8 {
+    u8::try_from(rng.alphanumeric()).expect("letters and digits are ASCII")
 }
 
 /// What the user chose of how to trade.

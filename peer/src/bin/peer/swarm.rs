@@ -172,19 +172,20 @@ enum Role {
 
 impl Member {
     fn all(peers: u16, rng: &mut Rng) -> Vec<Self> {
+        let with_role = |role| {
+            let name = match role {
+                Role::Seed => "seed".to_owned(),
+                Role::Peer { number } => format!("peer-{number}"),
+            };
+            // The name stands in the peer id, so that the events and a capture show it too.
+            let mut random = std::array::from_fn(|_| session::alphanumeric(rng));
+            random[..name.len()].copy_from_slice(name.as_bytes());
+            random[name.len()] = b'-';
+            Self { name, peer_id: PeerId::from_random(random), role, of: peers }
+        };
         let roles =
             std::iter::once(Role::Seed).chain((1..=peers).map(|number| Role::Peer { number }));
-        roles
-            .map(|role| Self {
-                name: match role {
-                    Role::Seed => "seed".to_owned(),
-                    Role::Peer { number } => format!("peer-{number}"),
-                },
-                peer_id: PeerId::from_random(std::array::from_fn(|_| rng.u8(..))),
-                role,
-                of: peers,
-            })
-            .collect()
+        roles.map(with_role).collect()
     }
 
     /// The seed sends at twice the limit, the peers at half to one and a half times of it, so that
