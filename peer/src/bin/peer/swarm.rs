@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,11 @@ use common::metainfo::{CreateOptions, Metainfo, create};
 use fastrand::Rng;
 use indicatif::{MultiProgress, ProgressBar};
 use peer::torrent::Config;
+use tempfile::TempDir;
 use tracker::server::Server;
 
 use crate::listen;
-use crate::options::Swarm;
+use crate::options;
 use crate::reactor::Ended;
 use crate::report::{EventFile, Names, Reporter, Verbosity, size};
 use crate::session::{self, Session};
@@ -44,111 +45,167 @@ const TRACKER_INTERVAL: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Shares a file among peers on this machine; ends when all have it and every copy was checked.
-pub(crate) fn run(options: &Swarm) -> Result<Ended> {
+pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
     let start = Instant::now();
     let stop = Stop::on_ctrl_c().context("listen for Ctrl-C")?;
     let scratch = tempfile::tempdir().context("make a folder for the copies")?;
     let mut rng = options.trading.rng_seed.map_or_else(Rng::new, Rng::with_seed);
     let file = match &options.file {
-        Some(file) => file.clone(),
+        Some(file) => file.canonicalize().with_context(|| format!("find {}", file.display()))?,
         None => make_sample(scratch.path(), &mut rng)?,
     };
-
     let (tracker, url) = start_tracker()?;
-    let options_of_torrent =
-        CreateOptions { trackers: &[url], piece_length: CHUNK_SIZE, private: false };
-    let torrent = create(&file, &options_of_torrent, &mut |_| {})
-        .with_context(|| format!("make a torrent of {}", file.display()))?;
-    let metainfo = Arc::new(Metainfo::from_bytes(&torrent).context("read our own torrent")?);
+    let (completed, completions) = mpsc::channel();
+    let members = Member::all(options.peers, &mut rng);
+    let name_of = |member: &Member| (member.peer_id.to_string(), member.name.clone());
+    let mut swarm = Swarm {
+        options,
+        metainfo: Arc::new(make_torrent(&file, url)?),
+        names: members.iter().map(name_of).collect(),
+        events: options.telling.events.as_deref().map(EventFile::create).transpose()?,
+        bars: MultiProgress::new(),
+        start,
+        stop,
+        file,
+        scratch,
+        completed,
+        rng,
+    };
     eprintln!(
         "{}: {} in {} chunks, from one seed to {} peers",
-        metainfo.name,
-        size(metainfo.geometry.total_length()),
-        metainfo.geometry.piece_count(),
+        swarm.metainfo.name,
+        size(swarm.metainfo.geometry.total_length()),
+        swarm.metainfo.geometry.piece_count(),
         options.peers,
     );
 
-    let bars = MultiProgress::new();
-    let (completed, completions) = mpsc::channel();
-    let members = Member::all(options.peers, &mut rng);
-    let names: BTreeMap<String, String> =
-        members.iter().map(|member| (member.peer_id.to_string(), member.name.clone())).collect();
-    let events = options.telling.events.as_deref().map(EventFile::create).transpose()?;
-
     let mut threads = Vec::new();
     for member in &members {
-        let dir = scratch.path().join(&member.name);
-        let storage = match member.role {
-            Role::Seed => {
-                let folder = file.canonicalize().context("find the file's folder")?;
-                let folder = folder.parent().context("the file has no folder")?.to_owned();
-                Storage::for_seed(&metainfo, &folder)?
-            }
-            Role::Peer { .. } => Storage::for_download(&metainfo, &dir)?,
-        };
-        let Some(have) = session::check(&storage, &metainfo, &stop)? else {
-            return Ok(Ended::Incomplete);
-        };
-        let config = Config {
-            upload_limit: options.upload_limit.0.map(|limit| member.share_of(limit)),
-            ..session::trading_config(&options.trading, member.peer_id)
-        };
-        let verbosity = match (member.role, options.telling.verbose) {
-            (Role::Peer { number: 1 }, false) => Verbosity::Choices,
-            (Role::Peer { number: 1 }, true) => Verbosity::All,
-            _ => Verbosity::Quiet,
-        };
-        let names = Names::new(member.name.clone(), names.clone());
-        let bar = bars.add(ProgressBar::new(0));
-        let session = Session {
-            reporter: Reporter::new(metainfo.geometry.total_length(), bar, verbosity, start)
-                .with_events(events.clone())
-                .with_names(names)
-                .with_completed(completed.clone()),
-            listeners: vec![listen::bind(LOOPBACK)?],
-            call_from: None,
-            named: Vec::new(),
-            rng: rng.fork(),
-            metainfo: Arc::clone(&metainfo),
-            storage,
-            have,
-            config,
-            leave: false,
-            stop: stop.clone(),
-        };
+        let Some(session) = swarm.session(member)? else { return Ok(Ended::Incomplete) };
         let thread = thread::Builder::new().name(member.name.clone());
         threads.push(thread.spawn(move || session.run()).context("start a peer's thread")?);
     }
-
-    let mut missing = options.peers;
-    while missing > 0 && !stop.is_stopped() && !threads.iter().any(thread::JoinHandle::is_finished)
-    {
-        match completions.recv_timeout(LOOK_INTERVAL) {
-            Ok(name) => {
-                missing -= 1;
-                let took = start.elapsed().as_secs_f64();
-                bars.suspend(|| eprintln!("{took:7.1} s  {name} has every chunk"));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    stop.stop();
+    let ended = swarm.wait(&completions, &threads);
+    swarm.stop.stop();
     for thread in threads {
         thread.join().unwrap_or_else(|_| bail!("a peer's thread panicked"))?;
     }
     tracker.stop();
-    if missing > 0 {
-        return Ok(Ended::Incomplete);
+    if ended == Ended::Complete {
+        swarm.verify_copies(&members)?;
+        println!(
+            "{} verified copies of {} in {:.1} s",
+            options.peers,
+            swarm.metainfo.name,
+            start.elapsed().as_secs_f64()
+        );
     }
-    verify_copies(&members, &metainfo, scratch.path())?;
-    println!(
-        "{} verified copies of {} in {:.1} s",
-        options.peers,
-        metainfo.name,
-        start.elapsed().as_secs_f64()
-    );
-    Ok(Ended::Complete)
+    Ok(ended)
+}
+
+/// What all who take part have in common.
+struct Swarm<'a> {
+    options: &'a options::Swarm,
+    metainfo: Arc<Metainfo>,
+    /// By peer id.
+    names: BTreeMap<String, String>,
+    events: Option<EventFile>,
+    bars: MultiProgress,
+    start: Instant,
+    stop: Stop,
+    /// What the seed has.
+    file: PathBuf,
+    /// Where the copies go; it is removed in the end.
+    scratch: TempDir,
+    /// Each says its name here when it has every chunk.
+    completed: Sender<String>,
+    rng: Rng,
+}
+
+impl Swarm<'_> {
+    /// One of the peers, ready to run; `None` if the user had no patience.
+    fn session(&mut self, member: &Member) -> Result<Option<Session>> {
+        let storage = match member.role {
+            Role::Seed => {
+                let folder = self.file.parent().context("the file is in no folder")?;
+                Storage::for_seed(&self.metainfo, folder)?
+            }
+            Role::Peer { .. } => Storage::for_download(&self.metainfo, &self.copy_of(member))?,
+        };
+        let Some(have) = session::check(&storage, &self.metainfo, &self.stop)? else {
+            return Ok(None);
+        };
+        let config = Config {
+            upload_limit: self.options.upload_limit.0.map(|limit| member.share_of(limit)),
+            ..session::trading_config(&self.options.trading, member.peer_id)
+        };
+        let verbosity = match (member.role, self.options.telling.verbose) {
+            (Role::Peer { number: 1 }, false) => Verbosity::Choices,
+            (Role::Peer { number: 1 }, true) => Verbosity::All,
+            (Role::Seed | Role::Peer { .. }, _) => Verbosity::Quiet,
+        };
+        let bar = self.bars.add(ProgressBar::new(0));
+        let total = self.metainfo.geometry.total_length();
+        Ok(Some(Session {
+            reporter: Reporter::new(total, bar, verbosity, self.start)
+                .with_events(self.events.clone())
+                .with_names(Names::new(member.name.clone(), self.names.clone()))
+                .with_completed(self.completed.clone()),
+            listeners: vec![listen::bind(LOOPBACK).context("listen on 127.0.0.1")?],
+            call_from: None,
+            named: Vec::new(),
+            rng: self.rng.fork(),
+            metainfo: Arc::clone(&self.metainfo),
+            storage,
+            have,
+            config,
+            leave: false,
+            stop: self.stop.clone(),
+        }))
+    }
+
+    /// Waits until all have it, or somebody stops.
+    fn wait(
+        &self,
+        completions: &Receiver<String>,
+        threads: &[thread::JoinHandle<Result<Ended>>],
+    ) -> Ended {
+        let mut missing = self.options.peers;
+        while missing > 0 {
+            if self.stop.is_stopped() || threads.iter().any(thread::JoinHandle::is_finished) {
+                return Ended::Incomplete;
+            }
+            if let Ok(name) = completions.recv_timeout(LOOK_INTERVAL) {
+                missing -= 1;
+                let took = self.start.elapsed().as_secs_f64();
+                self.bars.suspend(|| eprintln!("{took:7.1} s  {name} has every chunk"));
+            }
+        }
+        Ended::Complete
+    }
+
+    /// Reads every copy from the disk again, and checks it against the torrent.
+    fn verify_copies(&self, members: &[Member]) -> Result<()> {
+        for member in members.iter().filter(|member| matches!(member.role, Role::Peer { .. })) {
+            let check = || {
+                let storage = Storage::for_seed(&self.metainfo, &self.copy_of(member))?;
+                storage.check(&self.metainfo, &mut |_| ControlFlow::Continue(()))
+            };
+            check().with_context(|| format!("verify the copy of {}", member.name))?;
+        }
+        Ok(())
+    }
+
+    fn copy_of(&self, member: &Member) -> PathBuf {
+        self.scratch.path().join(&member.name)
+    }
+}
+
+fn make_torrent(file: &Path, tracker: String) -> Result<Metainfo> {
+    let options = CreateOptions { trackers: &[tracker], piece_length: CHUNK_SIZE, private: false };
+    let torrent = create(file, &options, &mut |_| {})
+        .with_context(|| format!("make a torrent of {}", file.display()))?;
+    Metainfo::from_bytes(&torrent).context("read our own torrent")
 }
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -205,7 +262,7 @@ impl Member {
 /// A file of random bytes, so that no chunk is like another.
 fn make_sample(dir: &Path, rng: &mut Rng) -> Result<PathBuf> {
     let path = dir.join(SAMPLE_NAME);
-    let write = || {
+    let mut write = || {
         let mut file = BufWriter::new(File::create_new(&path)?);
         let mut bytes = vec![0; 64 * 1024];
         for _ in 0..SAMPLE_LENGTH / bytes.len() {
@@ -214,7 +271,6 @@ fn make_sample(dir: &Path, rng: &mut Rng) -> Result<PathBuf> {
         }
         file.flush()
     };
-    let mut write = write;
     write().with_context(|| format!("write {}", path.display()))?;
     Ok(path)
 }
@@ -251,14 +307,4 @@ impl TrackerThread {
             log::error!("the tracker's thread panicked");
         }
     }
-}
-
-/// Reads every copy from the disk again, and checks it against the torrent.
-fn verify_copies(members: &[Member], metainfo: &Metainfo, dir: &Path) -> Result<()> {
-    for member in members.iter().filter(|member| matches!(member.role, Role::Peer { .. })) {
-        let storage = Storage::for_seed(metainfo, &dir.join(&member.name))?;
-        let never = &mut |_| ControlFlow::Continue(());
-        storage.check(metainfo, never).with_context(|| format!("the copy of {}", member.name))?;
-    }
-    Ok(())
 }
