@@ -1,7 +1,7 @@
 //! Whom we could call: the addresses that we know, and when to try each again. As the large
 //! clients do: a minute after a lost connection, longer after each call without an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use fastrand::Rng;
 #[derive(Debug, Default)]
 pub struct Contacts {
     known: BTreeMap<SocketAddr, Contact>,
+    /// Those who are [`State::Idle`], the next to be called first.
+    idle: BTreeSet<(Instant, SocketAddr)>,
     calling: usize,
 }
 
@@ -28,11 +30,12 @@ enum State {
     },
     Calling,
     Connected,
-    /// It is ourselves, or it sent false data.
+    /// Never to be called again.
     Avoided,
 }
 
 /// Addresses that we keep; a tracker gives 50 at a time, and a stranger could give any number.
+/// When there are so many, a new one takes the place of one that does not answer.
 const MAX_CONTACTS: usize = 1000;
 
 /// Until we call somebody again who hung up on us.
@@ -47,20 +50,22 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 60);
 impl Contacts {
     /// Remembers an address; what is known already stays as it is.
     pub fn learn(&mut self, address: SocketAddr, now: Instant) {
-        if self.known.len() < MAX_CONTACTS {
-            let state = State::Idle { not_before: now };
-            self.known.entry(address).or_insert(Contact { state, failures: 0 });
+        if self.known.contains_key(&address) {
+            return;
         }
+        if self.known.len() >= MAX_CONTACTS && !self.forget_one() {
+            return;
+        }
+        let state = State::Idle { not_before: now };
+        self.known.insert(address, Contact { state, failures: 0 });
+        self.idle.insert((now, address));
     }
 
     /// Chooses one of those who may be called now, and counts it as being called.
     pub fn next_to_call(&mut self, now: Instant, rng: &mut Rng) -> Option<SocketAddr> {
-        let due = self.known.iter_mut().filter(
-            |(_, contact)| matches!(contact.state, State::Idle { not_before } if not_before <= now),
-        );
-        let (&address, contact) = rng.choice(due.collect::<Vec<_>>())?;
-        contact.state = State::Calling;
-        self.calling += 1;
+        let due = self.idle.iter().take_while(|&&(not_before, _)| not_before <= now);
+        let &(_, address) = rng.choice(due.collect::<Vec<_>>())?;
+        self.change(address, State::Calling);
         Some(address)
     }
 
@@ -97,21 +102,35 @@ impl Contacts {
 
     /// When somebody may be called next; `None` if nobody is left.
     pub fn next_due(&self) -> Option<Instant> {
-        let due = |contact: &Contact| match contact.state {
-            State::Idle { not_before } => Some(not_before),
-            State::Calling | State::Connected | State::Avoided => None,
-        };
-        self.known.values().filter_map(due).min()
+        self.idle.first().map(|&(not_before, _)| not_before)
     }
 
     fn change(&mut self, address: SocketAddr, state: State) -> Option<&mut Contact> {
         let contact = self.known.get_mut(&address)?;
-        if contact.state == State::Avoided {
-            return None;
+        match contact.state {
+            State::Idle { not_before } => drop(self.idle.remove(&(not_before, address))),
+            State::Calling => self.calling -= 1,
+            State::Connected => {}
+            State::Avoided => return None,
         }
-        self.calling -= usize::from(contact.state == State::Calling);
+        match state {
+            State::Idle { not_before } => drop(self.idle.insert((not_before, address))),
+            State::Calling => self.calling += 1,
+            State::Connected | State::Avoided => {}
+        }
         contact.state = state;
         Some(contact)
+    }
+
+    /// Forgets the one that failed most often. Says whether there is one that failed at all.
+    fn forget_one(&mut self) -> bool {
+        let failures = |&&(_, address): &&(Instant, SocketAddr)| self.known[&address].failures;
+        let Some(&worst) = self.idle.iter().filter(|c| failures(c) > 0).max_by_key(failures) else {
+            return false;
+        };
+        self.idle.remove(&worst);
+        self.known.remove(&worst.1);
+        true
     }
 }
 
@@ -162,5 +181,22 @@ mod tests {
         let mut contacts = Contacts::default();
         (1..=2000).for_each(|port| contacts.learn(address(port), now));
         assert_eq!(contacts.known.len(), MAX_CONTACTS);
+    }
+
+    #[test]
+    fn who_never_answers_makes_room_for_new_ones() {
+        let mut rng = Rng::with_seed(1);
+        let now = Instant::now();
+        let mut contacts = Contacts::default();
+        (1..=1000).for_each(|port| contacts.learn(address(port), now));
+        let [silent, busy] = [(), ()].map(|()| contacts.next_to_call(now, &mut rng).unwrap());
+        contacts.failed(silent, now);
+        contacts.connected(busy);
+        contacts.learn(address(2001), now);
+        contacts.learn(address(2002), now);
+        assert!(contacts.known.contains_key(&address(2001)));
+        assert!(!contacts.known.contains_key(&address(2002)), "nobody else failed");
+        assert!(!contacts.known.contains_key(&silent) && contacts.known.contains_key(&busy));
+        assert_eq!((contacts.known.len(), contacts.idle.len()), (1000, 999));
     }
 }

@@ -25,6 +25,16 @@ pub enum Decision {
         /// Who called whom.
         direction: Direction,
     },
+    /// A peer that connected is not taken in.
+    Refuse {
+        /// The peer.
+        peer: SocketAddr,
+        /// What it calls itself.
+        peer_id: String,
+        /// Why.
+        #[serde(flatten)]
+        reason: DisconnectReason,
+    },
     /// A neighbour is gone, or is sent away.
     Disconnect {
         /// The neighbour.
@@ -115,7 +125,7 @@ pub enum Decision {
     },
 }
 
-/// Why a connection ended.
+/// Why a connection ended, or why no neighbour came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", content = "detail", rename_all = "snake_case")]
 pub enum DisconnectReason {
@@ -156,6 +166,7 @@ impl fmt::Display for Decision {
             Self::Connect { peer, direction: Direction::Outgoing, .. } => {
                 write!(f, "neighbour {peer}  we called it")
             }
+            Self::Refuse { peer, reason, .. } => write!(f, "refuse {peer}  {reason}"),
             Self::Disconnect { peer, reason } => write!(f, "without {peer}  {reason}"),
             Self::Round { round, interested, neighbors } => {
                 write!(f, "round {round}  {interested} of {neighbors} neighbours interested")
@@ -216,6 +227,11 @@ mod tests {
         SocketAddr::from(([127, 0, 0, 1], 6883))
     }
 
+    fn refusal() -> Decision {
+        let peer_id = "-KR0001-abcdefghijkl".to_owned();
+        Decision::Refuse { peer: peer(), peer_id, reason: DisconnectReason::EnoughNeighbors }
+    }
+
     #[test]
     fn a_decision_reads_as_a_sentence() {
         let unchoke = Decision::Unchoke {
@@ -229,6 +245,7 @@ mod tests {
             begin.to_string(),
             "chunk 17 from 127.0.0.1:6883  rarest, held by 1 of 4 neighbours"
         );
+        assert_eq!(refusal().to_string(), "refuse 127.0.0.1:6883  enough neighbours");
     }
 
     #[test]
@@ -249,6 +266,10 @@ mod tests {
         assert_eq!(
             json(&Decision::Disconnect { peer: peer(), reason: DisconnectReason::Closed }),
             r#"{"decision":"disconnect","peer":"127.0.0.1:6883","why":"closed"}"#
+        );
+        assert_eq!(
+            json(&refusal()),
+            r#"{"decision":"refuse","peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"enough_neighbors"}"#
         );
     }
 }

@@ -97,11 +97,8 @@ pub struct TokenBucket {
 pub enum Take {
     /// The tokens are taken.
     Taken,
-    /// Nothing is taken; there are enough tokens from this time on if nobody else takes any.
-    NotBefore(Instant),
-    /// Nothing is taken, and there will never be enough: more than the bucket holds, or it does
-    /// not fill.
-    Never,
+    /// There are too few, and nothing is taken; for when, see [`TokenBucket::ready_at`].
+    TooFew,
 }
 
 impl TokenBucket {
@@ -120,7 +117,7 @@ impl TokenBucket {
                 self.level = left;
                 Take::Taken
             }
-            None => self.ready_at(amount, now).map_or(Take::Never, Take::NotBefore),
+            None => Take::TooFew,
         }
     }
 
@@ -131,7 +128,7 @@ impl TokenBucket {
     }
 
     /// The first time at which `amount` bytes can be taken, if nobody else takes any; `None` if
-    /// never.
+    /// never: it is more than the bucket holds, or the bucket does not fill.
     pub fn ready_at(&self, amount: u64, now: Instant) -> Option<Instant> {
         let missing = in_billionths(amount).saturating_sub(self.level_at(now));
         if missing == 0 {
@@ -259,7 +256,8 @@ mod tests {
         let clock = Clock::new();
         let mut bucket = TokenBucket::new(1_000, 3_000, clock.at(0));
         assert_eq!(bucket.take(3_000, clock.at(0)), Take::Taken);
-        assert_eq!(bucket.take(2_000, clock.at(1)), Take::NotBefore(clock.at(2)));
+        assert_eq!(bucket.take(2_000, clock.at(1)), Take::TooFew);
+        assert_eq!(bucket.ready_at(2_000, clock.at(1)), Some(clock.at(2)));
         assert_eq!(bucket.take(2_000, clock.at(2)), Take::Taken);
         assert_eq!(bucket.ready_at(3_000, clock.at(100)), Some(clock.at(100)));
     }
@@ -273,17 +271,18 @@ mod tests {
         assert_eq!(bucket.take(3_000, clock.at(0)), Take::Taken);
         bucket.refund(5_000);
         assert_eq!(bucket.take(3_000, clock.at(0)), Take::Taken);
-        assert_eq!(bucket.take(1, clock.at(0)), Take::NotBefore(clock.at(1)));
+        assert_eq!(bucket.take(1, clock.at(0)), Take::TooFew);
     }
 
     #[test]
     fn more_than_the_bucket_holds_never_passes() {
         let clock = Clock::new();
         let mut small = TokenBucket::new(1_000, 3_000, clock.at(0));
-        assert_eq!(small.take(3_001, clock.at(1_000)), Take::Never);
+        assert_eq!(small.take(3_001, clock.at(1_000)), Take::TooFew);
+        assert_eq!(small.ready_at(3_001, clock.at(1_000)), None);
         let mut dry = TokenBucket::new(0, 3_000, clock.at(0));
         assert_eq!(dry.take(3_000, clock.at(0)), Take::Taken);
-        assert_eq!(dry.take(1, clock.at(1_000)), Take::Never);
+        assert_eq!(dry.ready_at(1, clock.at(1_000)), None);
     }
 
     proptest! {
@@ -320,7 +319,7 @@ mod tests {
                 let ready = bucket.ready_at(amount, now).expect("the bucket is large enough");
                 if ready > now {
                     let early = ready - Duration::from_nanos(1);
-                    prop_assert_eq!(bucket.take(amount, early), Take::NotBefore(ready));
+                    prop_assert_eq!(bucket.take(amount, early), Take::TooFew);
                 }
                 prop_assert_eq!(bucket.take(amount, ready), Take::Taken);
                 now = ready;

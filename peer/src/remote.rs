@@ -44,8 +44,8 @@ pub struct Remote {
     pub downloaded: u64,
     /// Bytes of blocks that we sent it.
     pub uploaded: u64,
-    /// Where to call it, if we know that; differs from `address` if it called us.
-    pub(crate) contact: Option<SocketAddr>,
+    /// Where to call it, as far as we know; differs from `address` if it called us.
+    pub(crate) contacts: Vec<SocketAddr>,
     /// How many pieces it has that we lack; we are interested while there are any.
     pub(crate) wanted: u32,
     /// What we asked it for, in that order.
@@ -112,7 +112,10 @@ impl Remote {
             has: Bitfield::empty(piece_count),
             downloaded: 0,
             uploaded: 0,
-            contact: (direction == Direction::Outgoing).then_some(address),
+            contacts: match direction {
+                Direction::Incoming => Vec::new(),
+                Direction::Outgoing => vec![address],
+            },
             wanted: 0,
             requests: VecDeque::new(),
             given_up: VecDeque::new(),

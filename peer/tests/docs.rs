@@ -149,6 +149,7 @@ fn decisions() -> Vec<Decision> {
         Connect => Decision::Connect {
             peer, peer_id: "-KR0001-abcdefghijkl".to_owned(), direction: Direction::Incoming,
         },
+        Refuse => refuse(peer, DisconnectReason::Duplicate),
         Disconnect => Decision::Disconnect { peer, reason: DisconnectReason::Closed },
         Round => Decision::Round { round: 1, interested: 2, neighbors: 3 },
         Unchoke => Decision::Unchoke { peer, reason: Reason::Optimistic },
@@ -168,6 +169,9 @@ fn decisions() -> Vec<Decision> {
                 .into_iter()
                 .map(|direction| Decision::Connect { peer, peer_id: peer_id.clone(), direction })
                 .collect(),
+            Decision::Refuse { peer, .. } => {
+                disconnect_reasons().into_iter().map(|reason| refuse(peer, reason)).collect()
+            }
             Decision::Disconnect { peer, .. } => disconnect_reasons()
                 .into_iter()
                 .map(|reason| Decision::Disconnect { peer, reason })
@@ -192,6 +196,10 @@ fn decisions() -> Vec<Decision> {
             | Decision::Complete { .. } => vec![decision],
         })
         .collect()
+}
+
+fn refuse(peer: SocketAddr, reason: DisconnectReason) -> Decision {
+    Decision::Refuse { peer, peer_id: "-KR0001-abcdefghijkl".to_owned(), reason }
 }
 
 fn begin_chunk(from: SocketAddr, reason: PickReason) -> Decision {

@@ -123,6 +123,15 @@ impl Strategy {
             Self::Textbook | Self::Mainline => Box::new(seed::Seed::new(settings)),
         }
     }
+
+    /// Whether a neighbour that never sent a block counts as snubbing us from the start, as in the
+    /// reference client. Otherwise it is given as long as any other.
+    pub fn distrusts_newcomers(self) -> bool {
+        match self {
+            Self::Textbook => false,
+            Self::Mainline => true,
+        }
+    }
 }
 
 impl fmt::Display for Strategy {

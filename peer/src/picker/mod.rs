@@ -9,47 +9,17 @@
 //! 4. Endgame: when every missing block was asked for, ask others for the last ones as well.
 
 mod availability;
+mod order;
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::bitfield::Bitfield;
 use common::geometry::{Block, Geometry, PieceIndex};
 use common::id::PeerId;
 use fastrand::Rng;
-use serde::Serialize;
 
 use availability::Availability;
-
-/// In which order pieces are begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// The piece that the fewest neighbours have (K&R 2.5).
-    #[default]
-    RarestFirst,
-    /// Any piece.
-    Random,
-    /// The piece with the lowest index, as a player that wants to start early would ask.
-    InOrder,
-}
-
-/// Why a piece was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "rule", rename_all = "snake_case")]
-pub enum PickReason {
-    /// Fewer neighbours have it than any other piece that this peer could give.
-    RarestFirst {
-        /// Neighbours that have it.
-        held_by: u32,
-    },
-    /// We have too little to trade to be choosy.
-    RandomFirst,
-    /// [`Order::Random`].
-    Random,
-    /// [`Order::InOrder`].
-    InOrder,
-}
+pub use order::{Order, PickReason, UnknownOrder};
 
 /// What to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +60,8 @@ pub struct Picker {
     begun: BTreeMap<PieceIndex, Begun>,
     /// All pieces below this one are had or begun; where [`Order::InOrder`] begins to look.
     lowest_missing: u32,
-    /// Blocks of begun pieces that nobody was asked for.
-    unrequested: u64,
+    /// Those of them with blocks that nobody was asked for; few, however many were begun.
+    unfinished: BTreeSet<PieceIndex>,
 }
 
 /// A piece of which we have asked for a block.
@@ -116,8 +86,8 @@ impl Picker {
     /// A picker for what is not in `have`.
     pub fn new(geometry: Geometry, have: Bitfield, order: Order, rng: &mut Rng) -> Self {
         let missing = Availability::new(&have, rng);
-        let begun = BTreeMap::new();
-        Self { geometry, order, have, missing, begun, lowest_missing: 0, unrequested: 0 }
+        let (begun, unfinished) = (BTreeMap::new(), BTreeSet::new());
+        Self { geometry, order, have, missing, begun, unfinished, lowest_missing: 0 }
     }
 
     /// A neighbour came, or told what it has.
@@ -184,7 +154,7 @@ impl Picker {
             BlockState::Requested(_) => {
                 *state = BlockState::Unrequested;
                 self.begun.get_mut(&block.piece()).expect("it has a state").unrequested += 1;
-                self.unrequested += 1;
+                self.unfinished.insert(block.piece());
             }
         }
     }
@@ -200,7 +170,9 @@ impl Picker {
         let begun = self.begun.get_mut(&block.piece()).expect("it has a state");
         if times == 0 {
             begun.unrequested -= 1;
-            self.unrequested -= 1;
+            if begun.unrequested == 0 {
+                self.unfinished.remove(&block.piece());
+            }
         }
         begun.not_received -= 1;
         if !begun.senders.contains(&from) {
@@ -222,7 +194,6 @@ impl Picker {
     /// A piece has the wrong hash: it is missing again, whole. Returns who sent it.
     pub fn failed(&mut self, piece: PieceIndex, rng: &mut Rng) -> Vec<PeerId> {
         let Some(begun) = self.begun.remove(&piece) else { return Vec::new() };
-        self.unrequested -= u64::from(begun.unrequested);
         self.missing.put_back(piece, rng);
         self.lowest_missing = self.lowest_missing.min(piece.get());
         begun.senders
@@ -235,7 +206,7 @@ impl Picker {
 
     /// Whether every block that is missing was asked for.
     pub fn in_endgame(&self) -> bool {
-        self.unrequested == 0 && self.missing.is_empty() && !self.begun.is_empty()
+        self.unfinished.is_empty() && self.missing.is_empty() && !self.begun.is_empty()
     }
 
     /// Pieces that were begun and are not verified yet.
@@ -255,18 +226,9 @@ impl Picker {
 
     /// Strict priority: of the begun pieces that the peer has, the rarest; ties by chance.
     fn pick_in_begun(&mut self, has: &Bitfield, rng: &mut Rng) -> Option<Block> {
-        if self.unrequested == 0 {
-            return None;
-        }
-        let candidates = self
-            .begun
-            .iter()
-            .filter(|&(&piece, begun)| begun.unrequested > 0 && has.contains(piece));
-        let availability = |piece| self.missing.count(piece);
-        let &piece = candidates
-            .map(|(piece, _)| (availability(*piece), rng.u32(..), piece))
-            .min()
-            .map(|(_, _, piece)| piece)?;
+        let candidates = self.unfinished.iter().copied().filter(|&piece| has.contains(piece));
+        let (_, _, piece) =
+            candidates.map(|piece| (self.missing.count(piece), rng.u32(..), piece)).min()?;
         self.take_unrequested(piece)
     }
 
@@ -286,10 +248,12 @@ impl Picker {
                 {
                     self.lowest_missing += 1;
                 }
-                let mut pieces = self.geometry.pieces().skip(self.lowest_missing as usize);
                 let wanted =
                     |&piece: &PieceIndex| self.missing.contains(piece) && has.contains(piece);
-                Some((pieces.find(wanted)?, PickReason::InOrder))
+                let piece = (self.lowest_missing..self.geometry.piece_count())
+                    .filter_map(|index| self.geometry.piece(index))
+                    .find(wanted)?;
+                Some((piece, PickReason::InOrder))
             }
         }
     }
@@ -307,7 +271,7 @@ impl Picker {
                 senders: Vec::new(),
             },
         );
-        self.unrequested += u64::from(count);
+        self.unfinished.insert(piece);
         self.take_unrequested(piece).expect("a piece has at least one block")
     }
 
@@ -316,7 +280,9 @@ impl Picker {
         let number = begun.blocks.iter().position(|&state| state == BlockState::Unrequested)?;
         begun.blocks[number] = BlockState::Requested(1);
         begun.unrequested -= 1;
-        self.unrequested -= 1;
+        if begun.unrequested == 0 {
+            self.unfinished.remove(&piece);
+        }
         self.geometry.blocks(piece).nth(number)
     }
 
@@ -326,43 +292,6 @@ impl Picker {
         self.begun.get_mut(&block.piece())?.blocks.get_mut(number as usize)
     }
 }
-
-impl fmt::Display for PickReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RarestFirst { held_by } => write!(f, "rarest, held by {held_by}"),
-            Self::RandomFirst => f.write_str("random first"),
-            Self::Random => f.write_str("random"),
-            Self::InOrder => f.write_str("in order"),
-        }
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RarestFirst => "rarest-first",
-            Self::Random => "random",
-            Self::InOrder => "in-order",
-        })
-    }
-}
-
-impl FromStr for Order {
-    type Err = UnknownOrder;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        [Self::RarestFirst, Self::Random, Self::InOrder]
-            .into_iter()
-            .find(|order| order.to_string() == name)
-            .ok_or(UnknownOrder)
-    }
-}
-
-/// A name that is no [`Order`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected rarest-first, random or in-order")]
-pub struct UnknownOrder;
 
 /// With fewer pieces than this we take any (mainline since July 2003; Cohen's paper says 1).
 const RANDOM_FIRST_PIECES: u32 = 4;
@@ -408,8 +337,7 @@ mod tests {
             piece_of(picker.pick(&peers[peer], &mut rng)).unwrap()
         };
         let all = |peer, r_leaves| {
-            let picks: std::collections::BTreeSet<_> =
-                (0..50).map(|seed| next(seed, peer, r_leaves)).collect();
+            let picks: BTreeSet<_> = (0..50).map(|seed| next(seed, peer, r_leaves)).collect();
             picks.into_iter().collect::<Vec<_>>()
         };
         assert_eq!(all(3, false), [3]);
@@ -450,7 +378,7 @@ mod tests {
     #[test]
     fn the_first_pieces_are_taken_at_random() {
         let mut rng = Rng::with_seed(3);
-        let mut begun = std::collections::BTreeSet::new();
+        let mut begun = BTreeSet::new();
         for _ in 0..200 {
             let mut picker = picker(5, &[], Order::RarestFirst, &mut rng);
             picker.peer_joined(&bits(5, &[0, 1, 2, 3]), &mut rng);
@@ -531,13 +459,5 @@ mod tests {
         assert!(picker.in_endgame());
         picker.release(first);
         assert!(!picker.in_endgame());
-    }
-
-    #[test]
-    fn the_names_of_orders_read_back() {
-        for order in [Order::RarestFirst, Order::Random, Order::InOrder] {
-            assert_eq!(order.to_string().parse(), Ok(order));
-        }
-        assert_eq!("rarest".parse::<Order>(), Err(UnknownOrder));
     }
 }

@@ -66,12 +66,12 @@ fn downloaded(world: &World, peer: HostId) -> u64 {
     world.peer(peer).totals().downloaded
 }
 
-/// How often a peer sent another away for this reason.
-fn disconnects(world: &World, from: HostId, why: &DisconnectReason) -> usize {
+/// How often a peer sent another away, or did not take it in, for this reason.
+fn sent_away(world: &World, from: HostId, why: &DisconnectReason) -> usize {
     let by_peer = world.trace().iter().filter(|entry| entry.host == from);
     by_peer
         .filter(|entry| match &entry.decision {
-            Decision::Disconnect { reason, .. } => reason == why,
+            Decision::Disconnect { reason, .. } | Decision::Refuse { reason, .. } => reason == why,
             _ => false,
         })
         .count()
@@ -283,7 +283,7 @@ fn a_poisoner_is_banned_and_the_others_complete() {
     let peers = add_many(&mut world, 6, &Bitfield::empty(pieces), 200 * KB);
     assert!(world.run_until(World::all_complete, HOUR));
     for peer in peers {
-        assert_eq!(disconnects(&world, peer, &DisconnectReason::SentFalseData), 1);
+        assert_eq!(sent_away(&world, peer, &DisconnectReason::SentFalseData), 1);
     }
     assert_eq!(world.peer(poisoner).neighbors().len(), 0);
 }
@@ -404,7 +404,7 @@ fn who_calls_itself_finds_out_and_never_does_it_again() {
     world.introduce(peer, peer);
     world.run_for(HOUR);
     assert_eq!(world.peer(peer).neighbors().len(), 0);
-    assert!((1..=2).contains(&disconnects(&world, peer, &DisconnectReason::Myself)));
+    assert!((1..=2).contains(&sent_away(&world, peer, &DisconnectReason::Myself)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::PeerKey;
 use crate::decision::{Decision, DisconnectReason};
 use crate::limiter::Turn;
 use crate::picker::{Arrival, Pick};
-use crate::remote::{Remote, Request};
+use crate::remote::Request;
 
 /// Blocks that were never asked for, until we have enough of it.
 const MAX_UNREQUESTED: u32 = 10;
@@ -116,20 +116,15 @@ impl Torrent {
         self.request_from_all(now);
     }
 
-    /// In the endgame whoever was asked for nothing is asked for what others were asked for.
-    pub(super) fn ask_idle_in_endgame(&mut self, now: Instant) {
-        if !self.picker.in_endgame() {
-            self.endgame_told = false;
+    /// When the endgame begins, whoever was asked for nothing is asked for what others were asked
+    /// for. Who becomes idle later asks for itself.
+    pub(super) fn begin_endgame(&mut self, now: Instant) {
+        let was_in_endgame = std::mem::replace(&mut self.in_endgame, self.picker.in_endgame());
+        if was_in_endgame || !self.in_endgame {
             return;
         }
-        if !self.endgame_told {
-            self.endgame_told = true;
-            self.explain(Decision::Endgame { chunks: self.picker.begun_count() });
-        }
-        let idle = |remote: &Remote| remote.requests.is_empty() && !remote.peer_choking;
-        let idle = self.remotes.iter().filter(|(_, remote)| idle(remote));
-        let peers: Vec<PeerKey> = idle.map(|(&peer, _)| peer).collect();
-        peers.into_iter().for_each(|peer| self.request_more(peer, now));
+        self.explain(Decision::Endgame { chunks: self.picker.begun_count() });
+        self.request_from_all(now);
     }
 
     fn on_complete(&mut self, now: Instant) {

@@ -235,7 +235,8 @@ pub struct Torrent {
     next_round: Instant,
     round: u32,
     next_check: Instant,
-    endgame_told: bool,
+    /// As it was after the last event.
+    in_endgame: bool,
     totals: Totals,
     rng: Rng,
     /// What the event being handled leads to.
@@ -281,7 +282,7 @@ impl Torrent {
             next_round: now + config.rechoke,
             round: 0,
             next_check: now + CHECK_INTERVAL,
-            endgame_told: false,
+            in_endgame: false,
             totals: Totals::default(),
             rng,
             actions: Vec::new(),
@@ -323,14 +324,14 @@ impl Torrent {
             }
             Event::TimedOut => self.on_timeout(now),
         }
-        self.ask_idle_in_endgame(now);
+        self.begin_endgame(now);
         std::mem::take(&mut self.actions)
     }
 
     /// When [`Event::TimedOut`] is due, if nothing else happens before.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let rounds = (!self.remotes.is_empty()).then(|| self.next_round.min(self.next_check));
-        let calls = if self.wants_neighbors() { self.contacts.next_due() } else { None };
+        let calls = self.contacts.next_due().filter(|_| self.wants_neighbors());
         [
             rounds,
             calls,
@@ -378,10 +379,7 @@ impl Torrent {
         }
         if now >= self.next_round {
             self.run_round(now);
-            // Rounds keep to their times even if one came late.
-            while self.next_round <= now {
-                self.next_round += self.config.rechoke;
-            }
+            self.skip_rounds(now);
         }
         if let Some(event) = self.announcing.take_due(self.need(), now) {
             self.announce(event);
@@ -393,6 +391,13 @@ impl Torrent {
             self.request_more(peer, now);
         }
         self.call_more(now);
+    }
+
+    /// Rounds keep to their times even if one came late, or nobody was there for some.
+    fn skip_rounds(&mut self, now: Instant) {
+        while self.next_round <= now {
+            self.next_round += self.config.rechoke;
+        }
     }
 
     fn announce(&mut self, event: Option<announce::Event>) {

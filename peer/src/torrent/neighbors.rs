@@ -45,13 +45,15 @@ impl Torrent {
             self.contacts.connected(address);
         }
         if let Some(reason) = self.reason_to_refuse(&mut remote, now) {
-            if direction == Direction::Outgoing {
-                self.after_refusal(address, &reason, now);
-            }
-            self.explain(Decision::Disconnect { peer: address, reason: reason.clone() });
+            self.let_go(&remote.contacts, &reason, now);
+            let (peer_id, why) = (peer_id.to_string(), reason.clone());
+            self.explain(Decision::Refuse { peer: address, peer_id, reason: why });
             self.act(Action::Disconnect { peer, reason });
             self.call_more(now);
             return;
+        }
+        if self.remotes.is_empty() {
+            self.skip_rounds(now);
         }
         self.remotes.insert(peer, remote);
         self.explain(Decision::Connect { peer: address, peer_id: peer_id.to_string(), direction });
@@ -69,6 +71,7 @@ impl Torrent {
         now: Instant,
     ) {
         let Some(remote) = self.remotes.remove(&peer) else { return };
+        self.let_go(&remote.contacts, &reason, now);
         self.explain(Decision::Disconnect { peer: remote.address, reason });
         self.forget(peer, &remote, now);
     }
@@ -76,12 +79,9 @@ impl Torrent {
     /// Ends the connection from our side.
     pub(super) fn disconnect(&mut self, peer: PeerKey, reason: DisconnectReason, now: Instant) {
         let Some(remote) = self.remotes.remove(&peer) else { return };
+        self.let_go(&remote.contacts, &reason, now);
         self.explain(Decision::Disconnect { peer: remote.address, reason: reason.clone() });
-        let avoid = is_final(&reason);
         self.act(Action::Disconnect { peer, reason });
-        if let (true, Some(address)) = (avoid, remote.contact) {
-            self.contacts.avoid(address);
-        }
         self.forget(peer, &remote, now);
     }
 
@@ -97,10 +97,11 @@ impl Torrent {
     pub(super) fn wants_neighbors(&self) -> bool {
         let (share, of) = CALLED_SHARE;
         let outgoing = |remote: &&Remote| remote.direction == Direction::Outgoing;
-        let called = self.remotes.values().filter(outgoing).count() + self.contacts.calling();
-        self.contacts.calling() < MAX_CALLING
-            && self.remotes.len() + self.contacts.calling() < self.config.max_neighbors
-            && called < (self.config.max_neighbors * share).div_ceil(of)
+        let called = || self.remotes.values().filter(outgoing).count();
+        let calling = self.contacts.calling();
+        calling < MAX_CALLING
+            && self.remotes.len() + calling < self.config.max_neighbors
+            && called() + calling < (self.config.max_neighbors * share).div_ceil(of)
     }
 
     /// What is looked after every ten seconds.
@@ -149,33 +150,31 @@ impl Torrent {
                 Direction::Incoming
             };
             if !at_once || old.direction == new.direction || new.direction != kept {
-                old.contact = old.contact.or(new.contact);
+                // Who stays connected is not to be called, whatever addresses it has.
+                old.contacts.append(&mut new.contacts);
                 return Some(DisconnectReason::Duplicate);
             }
-            // Who stays connected is not to be called.
-            new.contact = new.contact.or(old.contact.take());
+            new.contacts.append(&mut old.contacts);
             self.disconnect(old_key, DisconnectReason::Duplicate, now);
         }
         (self.remotes.len() >= self.config.max_neighbors)
             .then_some(DisconnectReason::EnoughNeighbors)
     }
 
-    /// Whether to call again whom we called and did not keep.
-    fn after_refusal(&mut self, address: SocketAddr, reason: &DisconnectReason, now: Instant) {
-        if is_final(reason) {
-            self.contacts.avoid(address);
-        } else if *reason != DisconnectReason::Duplicate {
-            // A duplicate stays connected, over its other connection.
-            self.contacts.disconnected(address, now);
+    /// Settles whether whoever was reached at these addresses is to be called again.
+    fn let_go(&mut self, contacts: &[SocketAddr], reason: &DisconnectReason, now: Instant) {
+        for &address in contacts {
+            if is_final(reason) {
+                self.contacts.avoid(address);
+            } else {
+                self.contacts.disconnected(address, now);
+            }
         }
     }
 
     /// What is to be done when a neighbour is no longer there.
     fn forget(&mut self, peer: PeerKey, remote: &Remote, now: Instant) {
         self.picker.peer_left(&remote.has, &mut self.rng);
-        if let Some(address) = remote.contact {
-            self.contacts.disconnected(address, now);
-        }
         self.upload_limiter.forget(peer);
         self.download_limiter.forget(peer);
         let requests = remote.requests.iter();

@@ -7,7 +7,7 @@ use common::message::Message;
 
 use super::{Torrent, rounds};
 use crate::PeerKey;
-use crate::choker::{Candidate, Occasion, Settings, Strategy, Verdict};
+use crate::choker::{Candidate, Occasion, Settings, Verdict};
 use crate::decision::Decision;
 use crate::limiter::Turn;
 use crate::remote::Remote;
@@ -107,15 +107,13 @@ impl Torrent {
         }
     }
 
-    /// Whether we want something of a peer and it has sent nothing for a minute.
+    /// Whether a peer has sent nothing for a minute though we want something of it.
     fn is_snubbed_by(&self, remote: &Remote, now: Instant) -> bool {
-        match self.config.choker {
-            // A new neighbour is given a minute.
-            Strategy::Textbook => remote.am_interested && remote.silent_for(now) > SNUBBED_AFTER,
-            // In the reference client who never sent anything counts as snubbing from the start.
-            Strategy::Mainline => {
-                remote.last_block.is_none() || remote.silent_for(now) > SNUBBED_AFTER
-            }
+        let is_silent = remote.silent_for(now) > SNUBBED_AFTER;
+        if self.config.choker.distrusts_newcomers() {
+            remote.last_block.is_none() || is_silent
+        } else {
+            remote.am_interested && is_silent
         }
     }
 }

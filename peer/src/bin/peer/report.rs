@@ -279,7 +279,8 @@ impl Names {
     }
 
     fn learn(&mut self, decision: &Decision) {
-        if let Decision::Connect { peer, peer_id, .. } = decision
+        if let Decision::Connect { peer, peer_id, .. } | Decision::Refuse { peer, peer_id, .. } =
+            decision
             && let Some(name) = self.by_peer_id.get(peer_id)
         {
             self.by_address.insert(peer.to_string(), name.clone());
