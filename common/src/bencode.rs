@@ -148,7 +148,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends the bytes that decode to this value.
-    pub fn encode_into(&self, output: &mut Vec<u8>) {
+    fn encode_into(&self, output: &mut Vec<u8>) {
         match self {
             Self::Integer(integer) => output.extend(format!("i{integer}e").into_bytes()),
             Self::Bytes(bytes) => encode_bytes(bytes, output),
@@ -447,6 +447,7 @@ mod tests {
             ("1", Problem::UnexpectedEnd),
             ("l", Problem::UnexpectedEnd),
             ("d", Problem::UnexpectedEnd),
+            ("d1:a", Problem::UnexpectedEnd),
             ("l2:ab", Problem::UnexpectedEnd),
             ("d1:a", Problem::UnexpectedEnd),
             ("ie", unexpected('e')),
@@ -482,6 +483,7 @@ mod tests {
             ("5:abc", Problem::StringTooLong(5)),
             ("l2:..", Problem::UnexpectedEnd),
             ("99999999:foobar", Problem::StringTooLong(99_999_999)),
+            ("18446744073709551615:x", Problem::StringTooLong(u64::MAX)),
             ("18446744073709551615:foobar", Problem::StringTooLong(u64::MAX)),
             ("d2:abi1e2:aai2ee", Problem::UnsortedKey),
             ("d2:aai1e1:ai2ee", Problem::UnsortedKey),

@@ -39,7 +39,8 @@ impl FrameReader {
         Self { buffer: Vec::new(), start: 0, end: 0, max_frame }
     }
 
-    /// Where to put the next bytes of the stream; never empty. Then call [`Self::filled`].
+    /// Where to put the next bytes of the stream. Then call [`Self::filled`]. Never empty if the
+    /// whole frames that have come were taken before.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

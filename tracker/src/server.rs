@@ -216,6 +216,10 @@ impl Server {
     /// Gives everyone that is ready one turn; who has more to do after it stays ready.
     fn serve_ready(&mut self, now: Instant) {
         for token in std::mem::take(&mut self.ready) {
+            if self.resting.contains(&token) {
+                // More clients have come meanwhile: no reason to fail, and to warn, once for each.
+                continue;
+            }
             let outcome = match self.source(token) {
                 Source::Waker => Outcome::Waits,
                 Source::Listener(number) => self.accept(number, now),

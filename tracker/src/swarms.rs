@@ -33,7 +33,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Some 100 MiB: a swarm of a single peer costs 400 bytes, a further peer 30 to 60.
+    /// At most 110 MiB of IPv4 peers or 160 MiB with IPv6: a swarm of a single peer costs 400 to 600
+    /// bytes, a further peer 30 to 60.
     fn default() -> Self {
         Self { torrents: 200_000, peers_per_torrent: 200_000, peers: 1_000_000 }
     }

@@ -1,8 +1,11 @@
 //! The command `tracker` as its user meets it.
 
+#![allow(clippy::disallowed_methods, reason = "a test of a process: it runs in real time")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Instant;
 
 fn tracker(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
@@ -18,16 +21,22 @@ fn output(args: &[&str]) -> Output {
 struct Running {
     process: Child,
     address: String,
+    /// What it says after where it listens.
+    stderr: BufReader<ChildStderr>,
 }
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut process = tracker(args).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(tracker(args))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        let stderr = process.stderr.as_mut().expect("it is piped");
-        BufReader::new(stderr).read_line(&mut line).unwrap();
+        let mut stderr = BufReader::new(process.stderr.take().expect("it is piped"));
+        stderr.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
-        Self { process, address }
+        Self { process, address, stderr }
     }
 }
 
@@ -56,6 +65,34 @@ fn ctrl_c_ends_it_with_success() {
     let pid = running.process.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(running.process.wait().unwrap().code(), Some(0));
+}
+
+/// Each client that has to wait would otherwise be a line of the log.
+#[cfg(unix)]
+#[test]
+fn out_of_descriptors_it_says_so_now_and_then_and_recovers() {
+    let script = format!(
+        "ulimit -n 30; exec {} --bind 127.0.0.1 --port 0",
+        tracker(&[]).get_program().display()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]);
+    let start = Instant::now();
+    let mut running = Running::spawn(command);
+    let held: Vec<_> = (0..100).map(|_| TcpStream::connect(&running.address).unwrap()).collect();
+    drop(held);
+    let mut stream = TcpStream::connect(&running.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("a BitTorrent tracker\n"), "{response}");
+
+    running.process.kill().unwrap();
+    let mut log = String::new();
+    running.stderr.read_to_string(&mut log).unwrap();
+    let warnings = log.lines().filter(|line| line.contains("cannot accept")).count();
+    let rests = start.elapsed().as_millis() / 200;
+    assert!((1..=rests + 1).contains(&(warnings as u128)), "{warnings} warnings in {rests} rests");
 }
 
 #[test]

@@ -302,6 +302,28 @@ mod tests {
         ])
     }
 
+    /// Published vectors, and lengths around the 64 bytes that SHA-1 works on.
+    #[test]
+    fn a_piece_is_hashed_by_sha1() {
+        for (content, hash) in [
+            (b"abc".to_vec(), "a9993e364706816aba3e25717850c26c9cd0d89d"),
+            (vec![b'a'; 55], "c1c8bbdc22796e28c0e15163d20899b65621d65a"),
+            (vec![b'a'; 56], "c2db330f6083854c99d4b5bfb6e8f29f201be699"),
+            (vec![b'a'; 63], "03f09f5b158a7a8cdad920bddc29b81c18a551f5"),
+            (vec![b'a'; 64], "0098ba824b5c16427bd7a1122a5a442a25ec644d"),
+            (vec![b'a'; 65], "11655326c708d70319be2610e8a57d9a5b959d3b"),
+            (vec![b'a'; 1_000_000], "34aa973cd4c4daa4f61eeb2bdbad27316534016f"),
+            (vec![0; 16 * 1024], "897256b6709e1a4da9daba92b6bde39ccfccd8c1"),
+            (vec![0; 256 * 1024], "2e000fa7e85759c7f4c254d4d9c33ef481e459a7"),
+        ] {
+            let geometry = Geometry::new(content.len() as u64, 1 << 20).unwrap();
+            let mut progress = |_| {};
+            let mut hasher = PieceHasher::new(&geometry, &mut progress);
+            hasher.write_all(&content).unwrap();
+            assert_eq!(hex(hasher.finish()), hash, "{} bytes", content.len());
+        }
+    }
+
     #[test]
     fn known_content_gives_the_known_torrents() {
         let folder = known_content();
