@@ -1,0 +1,111 @@
+//! How the program ends: 0 done, 1 error, 2 usage, 130 interrupted before done.
+
+use std::fs;
+use std::net::TcpListener;
+
+#[cfg(unix)]
+use crate::programs::Tracker;
+use crate::programs::{self, Program, V4, get, seed};
+#[cfg(unix)]
+use crate::scene::metainfo;
+use crate::scene::{CHUNK, MIB, Scene};
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    for args in [
+        &[][..],
+        &["fetch"],
+        &["get"],
+        &["get", "x.torrent", "--leave=maybe"],
+        &["get", "x.torrent", "--slots", "0"],
+        &["get", "x.torrent", "--peer", "somewhere"],
+        &["seed", "x.torrent", "--upload-limit", "fast"],
+        &["seed", "x.torrent", "--leave"],
+        &["swarm", "--peers", "51"],
+        &["create", "x"],
+    ] {
+        let ended = Program::start("peer", &mut programs::peer(args)).end();
+        assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{args:?}");
+        assert!(ended.stderr.contains("--help"), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_error_names_what_was_being_done_and_to_what() {
+    let scene = Scene::with_file("x.bin", MIB);
+    let torrent = scene.torrent("x.bin", CHUNK, &[]);
+
+    let ended = get(&scene.path("missing.torrent"), &scene.path("a"), &[]).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("missing.torrent: "), "{ended:?}");
+
+    let listener = TcpListener::bind((V4, 0)).unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let ended = seed(&torrent, &scene.original(), &["--listen", &taken]).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("error: listen on {taken}: ")), "{ended:?}");
+
+    fs::write(scene.path("file"), "").unwrap();
+    let ended = get(&torrent, &scene.path("file"), &[]).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let error = format!("error: look at {}", scene.path("file").display());
+    assert!(ended.stderr.starts_with(&error), "{ended:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_before_all_is_here_is_exit_code_130() {
+    let scene = Scene::with_file("x.bin", MIB);
+    let torrent = scene.torrent("x.bin", CHUNK, &[]);
+    let mut getter = get(&torrent, &scene.path("a"), &[]);
+    getter.address();
+    getter.interrupt();
+    let ended = getter.end();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    assert!(scene.path("a/x.bin.part").exists(), "it can be taken up again");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_after_all_is_here_is_success() {
+    let scene = Scene::with_file("x.bin", MIB);
+    let torrent = scene.torrent("x.bin", CHUNK, &[]);
+    let mut seed = seed(&torrent, &scene.original(), &[]);
+    let address = seed.address().to_string();
+    let mut getter = get(&torrent, &scene.path("a"), &["--peer", &address]);
+    getter.line("complete: every chunk verified");
+    getter.interrupt();
+    let ended = getter.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.stdout, format!("{}\n", scene.path("a/x.bin").display()));
+
+    seed.interrupt();
+    assert_eq!(seed.end().code, Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn who_leaves_tells_the_tracker() {
+    let tracker = Tracker::start();
+    for url in [tracker.http(), tracker.udp()] {
+        let scene = Scene::with_file("x.bin", MIB);
+        let torrent = scene.torrent("x.bin", CHUNK, std::slice::from_ref(&url));
+        let info_hash = metainfo(&torrent).info_hash;
+
+        let mut seed = seed(&torrent, &scene.original(), &["-v"]);
+        seed.line("the tracker names 0 peers");
+        assert_eq!(tracker.swarm_size(info_hash), (1, 0), "{url}");
+        seed.interrupt();
+        assert_eq!(seed.end().code, Some(0));
+        assert_eq!(tracker.swarm_size(info_hash), (0, 0), "{url}");
+
+        let mut getter = get(&torrent, &scene.path("a"), &["-v"]);
+        getter.line("the tracker names 0 peers");
+        assert_eq!(tracker.swarm_size(info_hash), (0, 1), "{url}");
+        getter.interrupt();
+        assert_eq!(getter.end().code, Some(130));
+        assert_eq!(tracker.swarm_size(info_hash), (0, 0), "{url}");
+    }
+}

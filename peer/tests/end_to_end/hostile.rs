@@ -1,0 +1,271 @@
+//! A seed among strangers who break the protocol: each is sent away, and everybody else is served.
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+
+use common::geometry::BLOCK_LENGTH;
+use common::id::InfoHash;
+use common::message::{Handshake, Message};
+use common::metainfo::Metainfo;
+use socket2::{Domain, Socket, Type};
+
+use crate::programs::{Program, get, not_tested, seed};
+use crate::scene::{CHUNK, MIB, Scene, content, metainfo};
+use crate::wire::{Heard, Wire, random_id};
+
+const LENGTH: usize = MIB;
+/// Of the content: of eight bits in its bitfield four are spare.
+const PIECES: u32 = 4;
+
+/// A running seed.
+struct Host {
+    scene: Scene,
+    torrent: PathBuf,
+    metainfo: Metainfo,
+    content: Vec<u8>,
+    address: SocketAddr,
+    _seed: Program,
+}
+
+impl Host {
+    fn start() -> Self {
+        let scene = Scene::with_file("x.bin", LENGTH);
+        let torrent = scene.torrent("x.bin", CHUNK, &[]);
+        let metainfo = metainfo(&torrent);
+        assert_eq!(metainfo.geometry.piece_count(), PIECES);
+        let mut seed = seed(&torrent, &scene.original(), &[]);
+        let address = seed.address();
+        Self { scene, torrent, metainfo, content: content(LENGTH), address, _seed: seed }
+    }
+
+    fn connect(&self) -> Wire {
+        Wire::connect(self.address, &self.metainfo)
+    }
+
+    fn neighbor(&self) -> Wire {
+        Wire::neighbor(self.address, &self.metainfo)
+    }
+
+    /// Whether it still does for others what it should.
+    fn assert_serves(&self) {
+        let mut wire = self.neighbor();
+        wire.get_unchoked();
+        self.assert_answers(&mut wire);
+    }
+
+    /// Asks for a block, which is to be the next that comes.
+    fn assert_answers(&self, wire: &mut Wire) {
+        let wanted = wire.block(1, BLOCK_LENGTH, BLOCK_LENGTH);
+        wire.send(&Message::Request(wanted));
+        let (block, bytes) = wire.hear_block();
+        assert_eq!(block, wanted);
+        let begin = (CHUNK + BLOCK_LENGTH) as usize;
+        assert!(bytes == self.content[begin..begin + BLOCK_LENGTH as usize]);
+    }
+}
+
+/// A frame: an id, and numbers.
+fn frame(id: u8, numbers: &[u32]) -> Vec<u8> {
+    let payload: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+    with_bytes(id, &payload)
+}
+
+fn with_bytes(id: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(1 + payload.len()).unwrap();
+    [&length.to_be_bytes()[..], &[id], payload].concat()
+}
+
+#[test]
+fn what_is_no_handshake_is_hung_up_on() {
+    let host = Host::start();
+    let good = host.connect().handshake(random_id());
+    let info_hash = InfoHash([7; 20]);
+    let other = Handshake { reserved: [0; 8], info_hash, peer_id: random_id() }.encode();
+    let misspelt = [&b"\x13BitTorrent protocoL"[..], &good[20..]].concat();
+    for (what, bytes) in [
+        // Encryption begins with any byte; so it is told that it will not do, and calls again.
+        ("another first byte", &[0x12][..]),
+        ("a web browser", b"GET / HTTP/1.1\r\n\r\n"),
+        ("another protocol", &misspelt[..20]),
+        ("a torrent that is not served", &other),
+    ] {
+        let mut wire = host.connect();
+        wire.send_bytes(bytes);
+        assert!(matches!(wire.hear(), Heard::Closed), "{what}");
+        host.assert_serves();
+    }
+}
+
+#[test]
+fn its_own_id_is_sent_away() {
+    let host = Host::start();
+    let mut first = host.connect();
+    first.send_bytes(&first.handshake(random_id()));
+    let its_id = first.read_handshake().peer_id;
+
+    let mut second = host.connect();
+    second.send_bytes(&second.handshake(its_id));
+    second.read_handshake();
+    second.hear_close();
+    host.assert_serves();
+}
+
+#[test]
+fn messages_that_do_not_fit_the_torrent_end_the_connection() {
+    let host = Host::start();
+    let block = BLOCK_LENGTH;
+    for (what, bytes) in [
+        ("a frame of 4 GiB", vec![0xff; 4]),
+        ("a frame of 1 MiB", (1_u32 << 20).to_be_bytes().to_vec()),
+        ("a choke with a payload", with_bytes(0, &[0])),
+        ("a have of a piece that is not there", frame(4, &[PIECES])),
+        ("a have of the last index", frame(4, &[u32::MAX])),
+        ("a have that is too short", with_bytes(4, &[0; 3])),
+        ("a bitfield that is too long", with_bytes(5, &[0, 0])),
+        ("a bitfield without bytes", with_bytes(5, &[])),
+        ("a bitfield with a spare bit", with_bytes(5, &[0b0000_1000])),
+        ("a request of a piece that is not there", frame(6, &[PIECES, 0, block])),
+        ("a request across the end of a piece", frame(6, &[0, CHUNK - 1, 2])),
+        ("a request that overflows", frame(6, &[0, u32::MAX - block + 1, block])),
+        ("a request of more than 16 KiB", frame(6, &[0, 0, block + 1])),
+        ("a request of nothing", frame(6, &[0, 0, 0])),
+        ("a request that is too long", frame(6, &[0, 0, block, 0])),
+        ("a block that is not there", frame(7, &[PIECES, 0, 0])),
+        ("a block without bytes", frame(7, &[0, 0])),
+        ("a cancel of a piece that is not there", frame(8, &[PIECES, 0, block])),
+    ] {
+        let mut wire = host.neighbor();
+        wire.get_unchoked();
+        // The next block would be the answer, if there were one.
+        let good = wire.block(0, 0, BLOCK_LENGTH);
+        wire.send_bytes(&bytes);
+        wire.send(&Message::Request(good));
+        loop {
+            match wire.hear() {
+                Heard::Closed => break,
+                Heard::Piece(block, _) => panic!("{what}: answered {block:?}"),
+                Heard::Message(_) => {}
+            }
+        }
+        host.assert_serves();
+    }
+}
+
+#[test]
+fn what_is_only_unknown_is_skipped() {
+    let host = Host::start();
+    let mut wire = host.neighbor();
+    for bytes in [
+        vec![0; 4],
+        with_bytes(9, &[0x1a, 0xe1]),
+        with_bytes(20, b"\0d1:md11:ut_metadatai1eee"),
+        with_bytes(255, &[0; 1000]),
+    ] {
+        wire.send_bytes(&bytes);
+    }
+    wire.get_unchoked();
+    host.assert_answers(&mut wire);
+}
+
+#[test]
+fn who_is_choked_is_not_answered() {
+    let host = Host::start();
+    let mut wire = host.neighbor();
+    wire.send(&Message::Request(wire.block(0, 0, BLOCK_LENGTH)));
+    wire.get_unchoked();
+    // The first block that comes is the answer to this.
+    host.assert_answers(&mut wire);
+}
+
+#[test]
+fn what_was_cancelled_and_what_a_choke_discarded_does_not_come() {
+    let host = Host::start();
+    let mut wire = host.neighbor();
+    wire.get_unchoked();
+    wire.send(&Message::Request(wire.block(0, 0, BLOCK_LENGTH)));
+    wire.send(&Message::NotInterested);
+    wire.hear_until(&Message::Choke);
+    wire.get_unchoked();
+    host.assert_answers(&mut wire);
+}
+
+#[test]
+fn more_requests_than_it_queues_are_dropped() {
+    const REQUESTS: u32 = 3000;
+    let host = Host::start();
+    let mut wire = host.neighbor();
+    wire.get_unchoked();
+    let mut bytes = Vec::new();
+    for begin in 0..REQUESTS {
+        Message::Request(wire.block(0, begin, BLOCK_LENGTH)).encode(&mut bytes);
+    }
+    wire.send_bytes(&bytes);
+    host.assert_serves();
+
+    // Once it has answered some there is room again, and what comes then is not dropped.
+    for _ in 0..100 {
+        wire.hear_block();
+    }
+    let last = wire.block(1, 0, BLOCK_LENGTH);
+    wire.send(&Message::Request(last));
+    let answered = 100 + std::iter::from_fn(|| (wire.hear_block().0 != last).then_some(())).count();
+    assert!(answered < REQUESTS as usize / 2, "{answered} of {REQUESTS} were answered");
+    host.assert_serves();
+}
+
+#[test]
+fn a_handshake_may_come_byte_by_byte() {
+    let host = Host::start();
+    let mut wire = host.connect();
+    for byte in wire.handshake(random_id()) {
+        wire.send_bytes(&[byte]);
+    }
+    wire.read_handshake();
+    wire.get_unchoked();
+    host.assert_answers(&mut wire);
+}
+
+#[test]
+fn messages_may_be_cut_anywhere() {
+    let host = Host::start();
+    let mut stream = Vec::new();
+    let wire = host.connect();
+    stream.extend_from_slice(&wire.handshake(random_id()));
+    Message::Interested.encode(&mut stream);
+    Message::KeepAlive.encode(&mut stream);
+    for cut in 1..stream.len() {
+        let (before, after) = stream.split_at(cut);
+        let mut wire = host.connect();
+        wire.send_bytes(before);
+        wire.send_bytes(after);
+        wire.read_handshake();
+        wire.hear_until(&Message::Unchoke);
+        host.assert_answers(&mut wire);
+        // So that it has left before the next one of the same id comes.
+        wire.finish();
+    }
+}
+
+#[test]
+fn who_calls_and_says_nothing_does_not_keep_others_out() {
+    let host = Host::start();
+    // One address has only so many such connections; others are not to suffer from it.
+    let silent = IpAddr::from([127, 0, 0, 2]);
+    if let Err(error) = call_from(silent, host.address) {
+        return not_tested(&format!("no second address of loopback on this machine: {error}"));
+    }
+    let strangers: Vec<TcpStream> =
+        (0..300).map(|_| call_from(silent, host.address).unwrap()).collect();
+    let address = host.address.to_string();
+    let dir = host.scene.path("a");
+    get(&host.torrent, &dir, &["--leave", "--peer", &address]).success();
+    host.scene.assert_copied(&dir);
+    drop(strangers);
+}
+
+fn call_from(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(from, 0).into())?;
+    socket.connect(&to.into())?;
+    Ok(socket.into())
+}
