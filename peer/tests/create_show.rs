@@ -147,3 +147,22 @@ fn show_says_what_is_wrong_with_a_file() {
         assert!(printed.starts_with(error), "{printed}");
     }
 }
+
+#[test]
+fn that_nobody_reads_is_an_error_at_most_and_no_panic() {
+    let folder = folder_with_hello();
+    let closed = || {
+        let (_, writer) = std::io::pipe().unwrap();
+        writer
+    };
+    let program = || std::process::Command::new(env!("CARGO_BIN_EXE_peer"));
+    let mut show = program();
+    show.current_dir(&folder).args(["show", "missing.torrent"]).stderr(closed());
+    assert_eq!(show.status().unwrap().code(), Some(1));
+    let mut create = program();
+    create.current_dir(&folder).args(["create", "hello.txt", "--tracker", TRACKER]);
+    let output = create.stdout(closed()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("error: cannot write to stdout: "), "{text}");
+}

@@ -1,6 +1,5 @@
 //! One connection: a socket, what came and is not a whole message yet, and what is to go out.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -53,8 +52,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 struct Outgoing {
     block: Block,
-    segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are out.
+    /// Bytes of it that are out.
     sent: u64,
 }
 
@@ -196,15 +194,18 @@ impl Connection {
     }
 
     /// Puts a block behind what is to go out, when nothing else is.
-    pub(crate) fn queue_block(&mut self, block: Block, storage: &Storage) -> anyhow::Result<()> {
+    pub(crate) fn queue_block(&mut self, block: Block) {
         Message::Piece(block).encode(&mut self.before);
-        let segments = storage.segments(block).collect::<anyhow::Result<_>>()?;
-        self.block = Some(Outgoing { block, segments, sent: 0 });
-        Ok(())
+        self.block = Some(Outgoing { block, sent: 0 });
     }
 
-    /// Sends what is to go out, up to a block's end, as far as the system and `budget` allow.
-    pub(crate) fn flush(&mut self, budget: &mut usize) -> Result<Flushed, SendError> {
+    /// Sends what is to go out, up to a block's end, as far as the system and `budget` allow. The
+    /// bytes of blocks come from `storage`.
+    pub(crate) fn flush(
+        &mut self,
+        storage: &Storage,
+        budget: &mut usize,
+    ) -> Result<Flushed, SendError> {
         loop {
             if *budget == 0 {
                 return Ok(Flushed::BudgetSpent);
@@ -212,13 +213,13 @@ impl Connection {
             let result = if !self.before.is_empty() {
                 self.send_before()
             } else if let Some(outgoing) = &mut self.block {
-                if outgoing.segments.is_empty() {
-                    let block = outgoing.block;
+                let block = outgoing.block;
+                if outgoing.sent == u64::from(block.length()) {
                     self.block = None;
                     std::mem::swap(&mut self.before, &mut self.after);
                     return Ok(Flushed::Sent(block));
                 }
-                outgoing.send(&self.stream)
+                outgoing.send(&self.stream, storage)
             } else {
                 return Ok(Flushed::Empty);
             };
@@ -247,21 +248,14 @@ impl Connection {
 }
 
 impl Outgoing {
-    /// Sends some bytes of the first segment.
-    fn send(&mut self, stream: &TcpStream) -> Result<usize, SendError> {
-        let segment = self.segments.front().expect("the caller looked");
-        let rest = segment.length() - self.sent;
+    /// Sends some of the bytes that are not out yet.
+    fn send(&mut self, stream: &TcpStream, storage: &Storage) -> Result<usize, SendError> {
+        let segment = storage.segment(self.block, self.sent).map_err(SendError::Storage)?;
         let length = match segment {
-            Segment::File { file, offset, .. } => {
-                send_file(stream, file, offset + self.sent, rest)?
-            }
-            Segment::Zeros { .. } => send_zeros(stream, rest)?,
+            Segment::File { file, offset, length } => send_file(stream, &file, offset, length)?,
+            Segment::Zeros { length } => send_zeros(stream, length)?,
         };
         self.sent += length as u64;
-        if self.sent == segment.length() {
-            self.segments.pop_front();
-            self.sent = 0;
-        }
         Ok(length)
     }
 }
@@ -349,4 +343,94 @@ fn in_progress(error: &io::Error) -> bool {
     };
     error.kind() == ErrorKind::WouldBlock
         || (cfg!(unix) && error.raw_os_error() == Some(EINPROGRESS))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a deadline counts from now")]
+mod tests {
+    use std::fs;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use common::metainfo::{CreateOptions, Metainfo, create};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A folder with two files of 20000 and 30000 bytes, to be served; one block lies across both.
+    fn content() -> (Metainfo, TempDir, Storage) {
+        let dir = TempDir::new().unwrap();
+        let folder = dir.path().join("two");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("a"), vec![b'a'; 20_000]).unwrap();
+        fs::write(folder.join("b"), vec![b'b'; 30_000]).unwrap();
+        let options = CreateOptions { trackers: &[], piece_length: 50_000, private: false };
+        let torrent = create(&folder, &options, &mut |_| {}).unwrap();
+        let metainfo = Metainfo::from_bytes(&torrent).unwrap();
+        let storage = Storage::for_seed(&metainfo, dir.path()).unwrap();
+        (metainfo, dir, storage)
+    }
+
+    /// A connection that was accepted, and the caller's end.
+    fn pair() -> (Connection, std::net::TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let caller = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, address) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(stream);
+        (Connection::accepted(stream, address, 1 << 17, Instant::now()), caller)
+    }
+
+    #[test]
+    fn a_message_goes_out_behind_the_block_that_is_under_way() {
+        let (metainfo, _dir, storage) = content();
+        let block = metainfo.geometry.block(0, BLOCK_LENGTH, BLOCK_LENGTH).unwrap();
+        let (mut connection, mut caller) = pair();
+        connection.queue(&Message::Unchoke).unwrap();
+        let mut budget = usize::MAX;
+        assert!(matches!(connection.flush(&storage, &mut budget), Ok(Flushed::Empty)));
+        connection.queue_block(block);
+        // Enough for the head of the block.
+        let mut budget = 13;
+        assert!(matches!(connection.flush(&storage, &mut budget), Ok(Flushed::BudgetSpent)));
+        connection.queue(&Message::Choke).unwrap();
+        let mut budget = usize::MAX;
+        let Ok(Flushed::Sent(sent)) = connection.flush(&storage, &mut budget) else {
+            panic!("a block fits into the buffers of a socket")
+        };
+        assert_eq!(sent, block);
+        assert!(matches!(connection.flush(&storage, &mut budget), Ok(Flushed::Empty)));
+        drop(connection);
+
+        let mut expected = Vec::new();
+        Message::Unchoke.encode(&mut expected);
+        Message::Piece(block).encode(&mut expected);
+        expected.extend([b'a'; 20_000 - 16_384]);
+        expected.extend([b'b'; 2 * 16_384 - 20_000]);
+        Message::Choke.encode(&mut expected);
+        let mut came = Vec::new();
+        caller.read_to_end(&mut came).unwrap();
+        assert!(came == expected, "{} bytes, expected {}", came.len(), expected.len());
+    }
+
+    #[test]
+    fn what_waits_for_a_peer_that_does_not_read_is_bounded() {
+        let (mut connection, _caller) = pair();
+        let fits = MAX_QUEUED / 5;
+        (0..fits).for_each(|_| connection.queue(&Message::Choke).unwrap());
+        let error = connection.queue(&Message::Choke).unwrap_err();
+        assert_eq!(error.to_string(), "it does not read what we send");
+    }
+
+    #[test]
+    fn a_file_that_became_shorter_is_our_fault_and_not_the_peers() {
+        let (metainfo, dir, storage) = content();
+        let (mut connection, _caller) = pair();
+        File::options().write(true).open(dir.path().join("two/b")).unwrap().set_len(5).unwrap();
+        connection.queue_block(metainfo.geometry.block(0, 2 * BLOCK_LENGTH, 5_000).unwrap());
+        let mut budget = usize::MAX;
+        let Err(SendError::Storage(error)) = connection.flush(&storage, &mut budget) else {
+            panic!("nothing can be read there")
+        };
+        assert!(format!("{error:#}").ends_with("the file is shorter than it was"), "{error:#}");
+    }
 }

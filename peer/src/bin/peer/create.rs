@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use common::metainfo::{self, CreateOptions, Metainfo};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::options::Create;
+use crate::report::print_result;
 
 /// Hashes what is there, writes the .torrent, and prints its info-hash and its name.
 pub(crate) fn run(options: &Create) -> Result<()> {
@@ -31,8 +32,7 @@ pub(crate) fn run(options: &Create) -> Result<()> {
     let metainfo = Metainfo::from_bytes(&bytes).context("cannot read what was just made")?;
 
     write_new(&output, &bytes)?;
-    writeln!(stdout(), "{}  {}", metainfo.info_hash, output.display())
-        .context("cannot write to stdout")
+    print_result(format_args!("{}  {}", metainfo.info_hash, output.display()))
 }
 
 /// `NAME.torrent` in the current folder.

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use anyhow::{Context, Result, bail};
 use socket2::{Domain, Socket, Type};
 
+use crate::report::say;
+
 /// BEP 3: "try to listen on port 6881 and if that port is taken try 6882, then 6883, etc. and
 /// give up after 6889".
 const PORTS: RangeInclusive<u16> = 6881..=6889;
@@ -24,7 +26,8 @@ pub(crate) fn listen(address: Option<SocketAddr>) -> Result<Vec<TcpListener>> {
         None => listen_on_first_free()?,
     };
     for listener in &listeners {
-        eprintln!("listening on {}", listener.local_addr().context("look up our own address")?);
+        let address = listener.local_addr().context("look up our own address")?;
+        say(format_args!("listening on {address}"));
     }
     Ok(listeners)
 }

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Ok(Ended::Complete) => ExitCode::SUCCESS,
         Ok(Ended::Incomplete) => ExitCode::from(INTERRUPTED),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            report::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@
 
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -217,7 +217,9 @@ impl Reactor {
 
     /// How long to wait for the system; `None` is for ever.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        // Nobody else says that calls wait, if a descriptor became free for them.
+        let accepts = self.accept && self.accept_after.is_none();
+        if accepts || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = Instant::now();
@@ -270,15 +272,20 @@ impl Reactor {
     /// Tells the core what happened, and does what it says. `bytes` are those of the block that
     /// came, if one did.
     fn tell(&mut self, event: Event, bytes: &[u8]) -> Result<()> {
-        for action in self.torrent.handle(event, self.now) {
-            self.carry_out(action, bytes)?;
+        let mut actions = VecDeque::from(self.torrent.handle(event, self.now));
+        while let Some(action) = actions.pop_front() {
+            // Told here and not in the depth: thousands of calls may fail, one after the other.
+            if let Some(event) = self.carry_out(action, bytes)? {
+                actions.extend(self.torrent.handle(event, self.now));
+            }
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, action: Action, bytes: &[u8]) -> Result<()> {
+    /// Does what the core says, and returns what came of it if that is known at once.
+    fn carry_out(&mut self, action: Action, bytes: &[u8]) -> Result<Option<Event>> {
         match action {
-            Action::Connect { address } => return self.call(address),
+            Action::Connect { address } => return Ok(self.call(address)),
             Action::Send { peer, message } => self.send(peer, &message),
             Action::Upload { peer } => {
                 self.ready.insert(peer);
@@ -295,10 +302,10 @@ impl Reactor {
             Action::Complete => {
                 let path = self.storage.finish()?;
                 self.finished = true;
-                self.reporter.complete(&path, &self.torrent, self.now);
+                self.reporter.complete(&path, &self.torrent, self.now)?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn announce(&mut self, event: Option<announce::Event>, num_want: u32) {

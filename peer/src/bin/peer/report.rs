@@ -2,8 +2,9 @@
 //! events as JSON lines (`docs/events.md`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{LineWriter, Write, stderr, stdout};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,7 +48,7 @@ pub(crate) enum Verbosity {
 /// A file of JSON lines, which several peers may share.
 #[derive(Clone)]
 pub(crate) struct EventFile {
-    file: Arc<Mutex<Option<BufWriter<File>>>>,
+    file: Arc<Mutex<Option<LineWriter<File>>>>,
 }
 
 /// Names for peers that are better than addresses, where they are known.
@@ -145,7 +146,10 @@ impl Reporter {
     }
 
     /// All is here, at this path.
-    pub(crate) fn complete(&mut self, path: &Path, torrent: &Torrent, now: Instant) {
+    ///
+    /// # Errors
+    /// If the path, which is the result, cannot be printed.
+    pub(crate) fn complete(&mut self, path: &Path, torrent: &Torrent, now: Instant) -> Result<()> {
         match (&self.completed, &self.names.own) {
             (Some(completed), Some(own)) => {
                 // Whoever waited may have given up.
@@ -153,7 +157,7 @@ impl Reporter {
                     log::debug!("{own} completed, and nobody wants to know");
                 }
             }
-            _ => self.bar.suspend(|| println!("{}", path.display())),
+            _ => self.bar.suspend(|| print_result(path.display()))?,
         }
         let took = now.saturating_duration_since(self.start);
         if self.completed.is_none() {
@@ -166,6 +170,7 @@ impl Reporter {
             ));
         }
         self.next = now;
+        Ok(())
     }
 
     /// When [`Self::progress`] has something new to show.
@@ -208,7 +213,7 @@ impl Reporter {
         self.bar.set_position(done);
         self.bar.set_message(text.clone());
         if self.lines && !torrent.is_complete() {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
@@ -221,7 +226,7 @@ impl Reporter {
     }
 
     fn print(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| say(text));
     }
 
     /// Bytes per second over the samples at hand.
@@ -240,7 +245,7 @@ impl EventFile {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create(path)
             .with_context(|| format!("create the events file {}", path.display()))?;
-        Ok(Self { file: Arc::new(Mutex::new(Some(BufWriter::new(file)))) })
+        Ok(Self { file: Arc::new(Mutex::new(Some(LineWriter::new(file)))) })
     }
 
     fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
@@ -259,11 +264,11 @@ impl EventFile {
     }
 
     fn flush(&self) {
-        self.with(BufWriter::flush);
+        self.with(LineWriter::flush);
     }
 
     /// Does something with the file; after an error, which is told, nothing any more.
-    fn with(&self, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) {
+    fn with(&self, write: impl FnOnce(&mut LineWriter<File>) -> std::io::Result<()>) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = file.as_mut().map(write) {
             log::error!("write the events file: {error}; no more events are written");
@@ -292,6 +297,17 @@ impl Names {
         let named = |word: &str| self.by_address.get(word).cloned().unwrap_or_else(|| word.into());
         sentence.split(' ').map(named).collect::<Vec<String>>().join(" ")
     }
+}
+
+/// Writes a line for people to stderr. That nobody reads it any more, as after `2>&1 | head`, is no
+/// reason to end, let alone to panic as `eprintln!` does.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// Writes a line of the result to stdout.
+pub(crate) fn print_result(line: impl Display) -> Result<()> {
+    writeln!(stdout(), "{line}").context("cannot write to stdout")
 }
 
 /// Bytes as people read them.

@@ -19,7 +19,7 @@ use peer::torrent::{Config, Torrent};
 use crate::listen;
 use crate::options::{Get, Seed, Sharing, Trading};
 use crate::reactor::{self, Ended};
-use crate::report::{EventFile, Reporter, Verbosity};
+use crate::report::{EventFile, Reporter, Verbosity, print_result, say};
 use crate::stop::Stop;
 use crate::storage::Storage;
 use crate::torrent_file::read_torrent;
@@ -46,10 +46,11 @@ pub(crate) fn get(options: &Get) -> Result<Ended> {
     let storage = Storage::for_download(&metainfo, &options.dir)?;
     let Some(have) = check(&storage, &metainfo, &stop)? else { return Ok(Ended::Incomplete) };
     if !have.is_empty() {
-        eprintln!("{} of {} chunks are here already", have.count(), have.piece_count());
+        let (count, all) = (have.count(), have.piece_count());
+        say(format_args!("{count} of {all} chunks are here already"));
     }
     if have.is_full() {
-        println!("{}", storage.finish()?.display());
+        print_result(storage.finish()?.display())?;
         if options.leave {
             return Ok(Ended::Complete);
         }

@@ -25,7 +25,7 @@ use tracker::server::Server;
 use crate::listen;
 use crate::options;
 use crate::reactor::Ended;
-use crate::report::{EventFile, Names, Reporter, Verbosity, size};
+use crate::report::{EventFile, Names, Reporter, Verbosity, print_result, say, size};
 use crate::session::{self, Session};
 use crate::stop::Stop;
 use crate::storage::Storage;
@@ -71,13 +71,13 @@ pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
         completed,
         rng,
     };
-    eprintln!(
+    say(format_args!(
         "{}: {} in {} chunks, from one seed to {} peers",
         swarm.metainfo.name,
         size(swarm.metainfo.geometry.total_length()),
         swarm.metainfo.geometry.piece_count(),
         options.peers,
-    );
+    ));
 
     let mut threads = Vec::new();
     for member in &members {
@@ -93,12 +93,12 @@ pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
     tracker.stop();
     if ended == Ended::Complete {
         swarm.verify_copies(&members)?;
-        println!(
+        print_result(format_args!(
             "{} verified copies of {} in {:.1} s",
             options.peers,
             swarm.metainfo.name,
             start.elapsed().as_secs_f64()
-        );
+        ))?;
     }
     Ok(ended)
 }
@@ -178,7 +178,8 @@ impl Swarm<'_> {
             if let Ok(name) = completions.recv_timeout(LOOK_INTERVAL) {
                 missing -= 1;
                 let took = self.start.elapsed().as_secs_f64();
-                self.bars.suspend(|| eprintln!("{took:7.1} s  {name} has every chunk"));
+                let line = format_args!("{took:7.1} s  {name} has every chunk");
+                self.bars.suspend(|| say(line));
             }
         }
         Ended::Complete
@@ -293,7 +294,7 @@ fn start_tracker() -> Result<(TrackerThread, String)> {
     let stop = server.stop_handle();
     let thread = thread::Builder::new().name("tracker".to_owned()).spawn(move || {
         if let Err(error) = server.run() {
-            eprintln!("the tracker failed: {error}");
+            say(format_args!("the tracker failed: {error}"));
         }
     });
     let thread = thread.context("start the tracker's thread")?;

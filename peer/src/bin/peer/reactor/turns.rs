@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use common::frame::{FrameReader, FrameTooLong};
 use common::message::{Handshake, Message, MessageError, NotBitTorrent, block_bytes};
+use mio::net::TcpStream;
 use mio::{Interest, Token};
 use peer::PeerKey;
 use peer::decision::DisconnectReason;
@@ -35,44 +36,59 @@ impl Reactor {
         if paused || !(self.accept || self.accept_after.is_some()) {
             return;
         }
-        self.accept_after = None;
-        let mut accepted = Vec::new();
-        for listener in &self.listeners {
-            loop {
-                match listener.accept() {
-                    Ok(pair) => accepted.push(pair),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // They hung up before we took the call, or a signal came.
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-                        ) => {}
-                    Err(error) => {
-                        log::warn!("accept a connection: {error}; trying again later");
-                        self.accept_after = Some(self.now + ACCEPT_PAUSE);
-                        break;
-                    }
+        (self.accept, self.accept_after) = (false, None);
+        for listener in 0..self.listeners.len() {
+            while let Some((stream, address)) = self.accept(listener) {
+                self.take_in(stream, address);
+            }
+        }
+    }
+
+    fn accept(&mut self, listener: usize) -> Option<(TcpStream, SocketAddr)> {
+        loop {
+            let error = match self.listeners[listener].accept() {
+                Ok(call) => return Some(call),
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::WouldBlock => return None,
+                // They hung up before we took the call, or a signal came.
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                _ => {
+                    log::warn!("accept a connection: {error}; trying again later");
+                    self.accept_after = Some(self.now + ACCEPT_PAUSE);
+                    return None;
                 }
             }
         }
-        self.accept = false;
-        for (stream, address) in accepted {
-            let strangers = self.connections.values().filter(|c| c.stage != Stage::Open);
-            let (mut all, mut same) = (0, 0);
-            for stranger in strangers {
-                all += 1;
-                same += usize::from(stranger.address.ip() == address.ip());
-            }
-            if all >= MAX_STRANGERS || same >= MAX_STRANGERS_PER_ADDRESS {
-                log::debug!("{address}: too many who did not say what they want; refused");
-                continue;
-            }
-            let max_frame = Message::max_frame(&self.metainfo.geometry);
-            let connection = Connection::accepted(stream, address, max_frame, self.now);
-            if let Err(error) = self.add(connection) {
-                log::debug!("{address}: {error}");
-            }
+    }
+
+    /// Lets a caller say what it wants. If too many have not done so yet, the one that has had the
+    /// most time for it makes room: who means it needs a moment only.
+    fn take_in(&mut self, stream: TcpStream, address: SocketAddr) {
+        let is_stranger =
+            |c: &Connection| c.direction == Direction::Incoming && c.stage != Stage::Open;
+        let strangers: Vec<(PeerKey, bool)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| is_stranger(connection))
+            .map(|(&peer, connection)| (peer, connection.address.ip() == address.ip()))
+            .collect();
+        let from_there = strangers.iter().filter(|(_, same_address)| *same_address);
+        let crowded = from_there.clone().count() >= MAX_STRANGERS_PER_ADDRESS;
+        // Keys count up, so the first is the oldest.
+        let oldest = match strangers.first() {
+            _ if crowded => from_there.map(|&(peer, _)| peer).next(),
+            Some(&(peer, _)) if strangers.len() >= MAX_STRANGERS => Some(peer),
+            _ => None,
+        };
+        if let Some(connection) = oldest.and_then(|peer| self.close(peer)) {
+            log::debug!("{}: did not say what it wants; others wait", connection.address);
+        }
+        let max_frame = Message::max_frame(&self.metainfo.geometry);
+        let connection = Connection::accepted(stream, address, max_frame, self.now);
+        if let Err(error) = self.add(connection) {
+            log::debug!("{address}: {error}");
         }
     }
 
@@ -86,18 +102,14 @@ impl Reactor {
         Ok(())
     }
 
-    /// Calls a peer for the core.
-    pub(super) fn call(&mut self, address: SocketAddr) -> Result<()> {
+    /// Calls a peer for the core. If that fails at once, returns what to tell it.
+    pub(super) fn call(&mut self, address: SocketAddr) -> Option<Event> {
         let max_frame = Message::max_frame(&self.metainfo.geometry);
         let called = Connection::call(address, self.call_from, max_frame, self.now)
             .and_then(|connection| self.add(connection));
-        match called {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                log::debug!("call {address}: {error}");
-                self.tell(Event::ConnectFailed { address }, &[])
-            }
-        }
+        let error = called.err()?;
+        log::debug!("call {address}: {error}");
+        Some(Event::ConnectFailed { address })
     }
 
     /// Puts a message behind what is to go out to a peer.
@@ -176,7 +188,7 @@ impl Reactor {
             connection.queue_handshake(&self.handshake);
             // It goes out at once: even whom we send away should learn whom it had called.
             let mut budget = Handshake::LENGTH;
-            connection.flush(&mut budget)?;
+            connection.flush(&self.storage, &mut budget)?;
         }
         connection.stage = Stage::Open;
         let (address, direction) = (connection.address, connection.direction);
@@ -212,7 +224,7 @@ impl Reactor {
             if !connection.writable || matches!(connection.stage, Stage::Calling { .. }) {
                 return Ok(());
             }
-            match connection.flush(&mut budget)? {
+            match connection.flush(&self.storage, &mut budget)? {
                 Flushed::Blocked => return Ok(()),
                 Flushed::BudgetSpent => {
                     self.ready.insert(peer);
@@ -223,7 +235,7 @@ impl Reactor {
                     let Some(block) = self.torrent.next_upload(peer, self.now) else {
                         return Ok(());
                     };
-                    connection.queue_block(block, &self.storage)?;
+                    connection.queue_block(block);
                 }
             }
         }

@@ -43,12 +43,24 @@ impl Handles {
                 self.open.remove(0);
             }
             let path = self.path(components)?;
-            let write = self.access == Access::ReadAndWrite;
-            let file = File::options().read(true).write(write).open(&path);
-            let file = file.with_context(|| format!("open {}", path.display()))?;
+            let file = self.open_file(&path).with_context(|| format!("open {}", path.display()))?;
             self.open.push((number, Arc::new(file)));
         }
         Ok(Arc::clone(&self.open.last().expect("it was just put there").1))
+    }
+
+    fn open_file(&mut self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        options.read(true).write(self.access == Access::ReadAndWrite);
+        match options.open(path) {
+            // Perhaps neighbours have taken all descriptors, for which std has no name: then the
+            // ones that are here make do.
+            Err(_) if !self.open.is_empty() => {
+                self.close();
+                options.open(path)
+            }
+            result => result,
+        }
     }
 
     pub(super) fn close(&mut self) {

@@ -70,15 +70,6 @@ pub(crate) enum Segment {
     },
 }
 
-impl Segment {
-    /// In bytes.
-    pub(crate) fn length(&self) -> u64 {
-        match *self {
-            Self::File { length, .. } | Self::Zeros { length } => length,
-        }
-    }
-}
-
 impl Storage {
     /// For a download to the folder `dir`: `NAME` if it is there, else `NAME.part`, which is made
     /// if it is not there. [`Self::check`] says what is in it.
@@ -116,10 +107,13 @@ impl Storage {
         Self::at_target(metainfo, target)
     }
 
-    /// Where the bytes of a block are, in order. Drop them before [`Self::finish`]: Windows does
-    /// not rename a folder while a file in it is open.
-    pub(crate) fn segments(&self, block: Block) -> impl Iterator<Item = Result<Segment>> {
-        self.ranges(block).map(|range| self.segment(range))
+    /// Where a block goes on after its first `skipped` bytes, of which it has more: as much as
+    /// lies in one file. It is not for keeping: Windows does not rename a folder, as
+    /// [`Self::finish`] does, while a file in it is open.
+    pub(crate) fn segment(&self, block: Block, skipped: u64) -> Result<Segment> {
+        let (offset, length) = (self.geometry.block_offset(block), u64::from(block.length()));
+        let mut ranges = self.map.ranges(offset + skipped, length - skipped);
+        self.open(ranges.next().expect("a block has more bytes than are skipped"))
     }
 
     /// Fills the buffer, which has the block's length.
@@ -127,7 +121,7 @@ impl Storage {
         for range in self.ranges(block) {
             let bytes = buffer.split_off_mut(..in_memory(range.length));
             let bytes = bytes.expect("the buffer has the block's length");
-            match self.segment(range)? {
+            match self.open(range)? {
                 Segment::Zeros { .. } => bytes.fill(0),
                 Segment::File { file, offset, .. } => read_at(&file, bytes, offset)
                     .with_context(|| self.failed("read", "from", block, range))?,
@@ -141,7 +135,7 @@ impl Storage {
         for range in self.ranges(block) {
             let part = bytes.split_off(..in_memory(range.length));
             let part = part.expect("the bytes have the block's length");
-            match self.segment(range)? {
+            match self.open(range)? {
                 Segment::Zeros { .. } => {}
                 Segment::File { file, offset, .. } => write_at(&file, part, offset)
                     .with_context(|| self.failed("write", "to", block, range))?,
@@ -245,7 +239,7 @@ impl Storage {
         self.map.ranges(self.geometry.block_offset(block), u64::from(block.length()))
     }
 
-    fn segment(&self, range: FileRange) -> Result<Segment> {
+    fn open(&self, range: FileRange) -> Result<Segment> {
         let FileRange { file: number, offset, length } = range;
         let entry = &self.files[number];
         if entry.padding {
@@ -422,16 +416,14 @@ mod tests {
     fn a_block_lies_in_the_files_that_it_touches() {
         let (metainfo, original) = multi();
         let storage = Storage::for_seed(&metainfo, original.path()).unwrap();
-        let lies: Vec<_> = storage
-            .segments(block(&metainfo, 0, 199_990, 20))
-            .map(|segment| match segment.unwrap() {
-                Segment::File { file, offset, length } => {
-                    (file.metadata().unwrap().len(), offset, length)
-                }
-                Segment::Zeros { .. } => panic!("there is no padding"),
-            })
-            .collect();
-        assert_eq!(lies, [(200_000, 199_990, 10), (100_000, 0, 10)]);
+        let across = block(&metainfo, 0, 199_990, 20);
+        let lies = [0, 4, 10].map(|skipped| match storage.segment(across, skipped).unwrap() {
+            Segment::File { file, offset, length } => {
+                (file.metadata().unwrap().len(), offset, length)
+            }
+            Segment::Zeros { .. } => panic!("there is no padding"),
+        });
+        assert_eq!(lies, [(200_000, 199_990, 10), (200_000, 199_994, 6), (100_000, 0, 10)]);
     }
 
     #[test]
@@ -618,14 +610,13 @@ mod tests {
             let hash = storage.hash_piece(piece, &mut buffer).unwrap();
             assert_eq!(hash, metainfo.piece_hashes[piece.as_usize()]);
         }
-        let lengths: Vec<_> = storage
-            .segments(block(&metainfo, 0, 0, 16))
-            .map(|segment| match segment.unwrap() {
-                Segment::File { length, .. } => ("file", length),
-                Segment::Zeros { length } => ("zeros", length),
-            })
-            .collect();
-        assert_eq!(lengths, [("file", 5), ("zeros", 11)]);
+        let segment = |skipped| match storage.segment(block(&metainfo, 0, 0, 16), skipped) {
+            Ok(Segment::File { offset, length, .. }) => ("file", offset, length),
+            Ok(Segment::Zeros { length }) => ("zeros", 0, length),
+            Err(error) => panic!("{error}"),
+        };
+        let segments = [0, 3, 5, 15].map(segment);
+        assert_eq!(segments, [("file", 0, 5), ("file", 3, 2), ("zeros", 0, 11), ("zeros", 0, 1)]);
         let target = storage.finish().unwrap();
         let files = [(target.join("a"), b"hello".to_vec()), (target.join("b"), b"tail".to_vec())];
         assert_eq!(listing(dir.path()), BTreeMap::from(files));
