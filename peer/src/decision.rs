@@ -141,6 +141,8 @@ pub enum DisconnectReason {
     Duplicate,
     /// As many neighbours as we want.
     EnoughNeighbors,
+    /// It gave nothing and took nothing for minutes, and another wants its place.
+    MadeRoom,
     /// Neither of us needs the other.
     BothComplete,
     /// Nothing came for minutes.
@@ -208,6 +210,7 @@ impl fmt::Display for DisconnectReason {
             Self::Myself => "it is ourselves",
             Self::Duplicate => "another connection to the same peer",
             Self::EnoughNeighbors => "enough neighbours",
+            Self::MadeRoom => "it gave and took nothing, another takes its place",
             Self::BothComplete => "both have everything",
             Self::Silent => "nothing came for minutes",
             Self::SentFalseData => "it sent false chunks",

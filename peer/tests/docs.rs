@@ -247,6 +247,7 @@ fn disconnect_reasons() -> Vec<DisconnectReason> {
         Myself => DisconnectReason::Myself,
         Duplicate => DisconnectReason::Duplicate,
         EnoughNeighbors => DisconnectReason::EnoughNeighbors,
+        MadeRoom => DisconnectReason::MadeRoom,
         BothComplete => DisconnectReason::BothComplete,
         Silent => DisconnectReason::Silent,
         SentFalseData => DisconnectReason::SentFalseData,

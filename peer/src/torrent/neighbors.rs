@@ -25,6 +25,10 @@ const FEW_NEIGHBORS: usize = 20;
 /// Two connections to the same peer that open within this time were opened by both sides.
 const CALLED_AT_ONCE: Duration = Duration::from_secs(5);
 
+/// Until a neighbour with whom no block was exchanged may have to make room: four changes of the
+/// optimistic unchoke, so that it had a chance.
+pub(super) const IDLE_AFTER: Duration = Duration::from_secs(120);
+
 /// BEP 3: keep-alives "are generally sent once every two minutes".
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(110);
 
@@ -157,8 +161,26 @@ impl Torrent {
             new.contacts.append(&mut old.contacts);
             self.disconnect(old_key, DisconnectReason::Duplicate, now);
         }
-        (self.remotes.len() >= self.config.max_neighbors)
-            .then_some(DisconnectReason::EnoughNeighbors)
+        if self.remotes.len() < self.config.max_neighbors {
+            return None;
+        }
+        let Some(idle) = self.idle_neighbor(now) else {
+            return Some(DisconnectReason::EnoughNeighbors);
+        };
+        self.disconnect(idle, DisconnectReason::MadeRoom, now);
+        None
+    }
+
+    /// The one that has been here longest of those with whom no block was exchanged for minutes:
+    /// a crowd that wants nothing must not keep out those who do.
+    fn idle_neighbor(&self, now: Instant) -> Option<PeerKey> {
+        let idle = |remote: &Remote| {
+            remote.downloaded == 0
+                && remote.uploaded == 0
+                && now >= remote.connected_at + IDLE_AFTER
+        };
+        // Keys count up.
+        self.remotes.iter().find(|(_, remote)| idle(remote)).map(|(&peer, _)| peer)
     }
 
     /// Settles whether whoever was reached at these addresses is to be called again.
@@ -198,6 +220,7 @@ fn is_final(reason: &DisconnectReason) -> bool {
         | DisconnectReason::BrokeProtocol(_)
         | DisconnectReason::Duplicate
         | DisconnectReason::EnoughNeighbors
+        | DisconnectReason::MadeRoom
         | DisconnectReason::Silent
         | DisconnectReason::SentUnrequested
         | DisconnectReason::AskedForMissing

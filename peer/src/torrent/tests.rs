@@ -3,6 +3,7 @@
 
 mod books;
 
+use super::neighbors::IDLE_AFTER;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -407,6 +408,28 @@ fn there_are_never_more_neighbours_than_wanted() {
     assert!(refused(&actions[0]), "it never was a neighbour: {actions:?}");
     let actions = scene.handle(Event::PeerNamed { address: address(5) });
     assert_eq!(actions, [], "nobody else is called");
+}
+
+#[test]
+fn an_idle_neighbour_makes_room_but_none_that_trades() {
+    let mut scene = Scene::with(bits([0]), |config| config.max_neighbors = 2);
+    for peer in 1..=2 {
+        scene.neighbor(peer, bits([]));
+    }
+    scene.receive(1, Message::Interested);
+    let first = block(0, 0);
+    scene.receive(1, Message::Request(first));
+    assert_eq!(scene.torrent.next_upload(PeerKey(1), scene.now), Some(first));
+    scene.handle(Event::Sent { peer: PeerKey(1), block: first });
+    scene.wait(IDLE_AFTER - Duration::from_secs(1));
+    let early = scene.neighbor(3, bits([]));
+    assert_eq!(disconnected(&early), [(3, DisconnectReason::EnoughNeighbors)]);
+    scene.wait(Duration::from_secs(1));
+    let later = scene.neighbor(4, bits([]));
+    assert_eq!(disconnected(&later), [(2, DisconnectReason::MadeRoom)]);
+    // The newcomer has time to begin, and the other one has traded.
+    let next = scene.neighbor(5, bits([]));
+    assert_eq!(disconnected(&next), [(5, DisconnectReason::EnoughNeighbors)]);
 }
 
 #[test]
