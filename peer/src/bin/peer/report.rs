@@ -48,6 +48,7 @@ pub(crate) enum Verbosity {
 /// A file of JSON lines, which several peers may share.
 #[derive(Clone)]
 pub(crate) struct EventFile {
+    /// Each line goes out at once: somebody may be following the file.
     file: Arc<Mutex<Option<LineWriter<File>>>>,
 }
 
@@ -150,26 +151,22 @@ impl Reporter {
     /// # Errors
     /// If the path, which is the result, cannot be printed.
     pub(crate) fn complete(&mut self, path: &Path, torrent: &Torrent, now: Instant) -> Result<()> {
-        match (&self.completed, &self.names.own) {
-            (Some(completed), Some(own)) => {
-                // Whoever waited may have given up.
-                if completed.send(own.clone()).is_err() {
-                    log::debug!("{own} completed, and nobody wants to know");
-                }
-            }
-            _ => self.bar.suspend(|| print_result(path.display()))?,
-        }
-        let took = now.saturating_duration_since(self.start);
-        if self.completed.is_none() {
-            let totals = torrent.totals();
-            self.print(&format!(
-                "complete: every chunk verified, {} downloaded in {:.1} s, {} uploaded so far",
-                size(totals.downloaded),
-                took.as_secs_f64(),
-                size(totals.uploaded),
-            ));
-        }
         self.next = now;
+        if let (Some(completed), Some(own)) = (&self.completed, &self.names.own) {
+            // Whoever waited may have given up.
+            if completed.send(own.clone()).is_err() {
+                log::debug!("{own} completed, and nobody wants to know");
+            }
+            return Ok(());
+        }
+        self.bar.suspend(|| print_result(path.display()))?;
+        let (took, totals) = (now.saturating_duration_since(self.start), torrent.totals());
+        self.print(&format!(
+            "complete: every chunk verified, {} downloaded in {:.1} s, {} uploaded so far",
+            size(totals.downloaded),
+            took.as_secs_f64(),
+            size(totals.uploaded),
+        ));
         Ok(())
     }
 
@@ -191,7 +188,7 @@ impl Reporter {
             downloaded: totals.downloaded,
             uploaded: totals.uploaded,
         });
-        while self.samples.len() > 2 && now - self.samples[0].at > RATE_WINDOW.max(LINE_INTERVAL) {
+        while self.samples.len() > 2 && now - self.samples[0].at > RATE_WINDOW {
             self.samples.pop_front();
         }
         let down = self.rate(|sample| sample.downloaded);
@@ -220,9 +217,6 @@ impl Reporter {
     /// It is over.
     pub(crate) fn end(&mut self) {
         self.bar.finish();
-        if let Some(events) = &self.events {
-            events.flush();
-        }
     }
 
     fn print(&self, text: &str) {
@@ -248,6 +242,7 @@ impl EventFile {
         Ok(Self { file: Arc::new(Mutex::new(Some(LineWriter::new(file)))) })
     }
 
+    /// Adds a line; after an error, which is told, nothing more is written.
     fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -260,16 +255,8 @@ impl EventFile {
         // Milliseconds are precise enough, and short.
         let at = (at.as_secs_f64() * 1000.0).round() / 1000.0;
         let line = serde_json::to_string(&Line { at, own: peer, decision });
-        self.with(|file| writeln!(file, "{}", line?));
-    }
-
-    fn flush(&self) {
-        self.with(LineWriter::flush);
-    }
-
-    /// Does something with the file; after an error, which is told, nothing any more.
-    fn with(&self, write: impl FnOnce(&mut LineWriter<File>) -> std::io::Result<()>) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let write = |file: &mut LineWriter<File>| writeln!(file, "{}", line?);
         if let Some(Err(error)) = file.as_mut().map(write) {
             log::error!("write the events file: {error}; no more events are written");
             *file = None;

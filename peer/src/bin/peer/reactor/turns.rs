@@ -22,9 +22,10 @@ use crate::disk::BACKLOG_LIMIT;
 /// Bytes that a connection may read, and write, before others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
 
-/// Connections that have not said which torrent they are about: in all, and from one address.
-const MAX_STRANGERS: usize = 100;
-const MAX_STRANGERS_PER_ADDRESS: usize = 20;
+/// Connections that have not said which torrent they are about: in all, and from one address. A
+/// class behind one address may well call all at once.
+const MAX_STRANGERS: usize = 150;
+const MAX_STRANGERS_PER_ADDRESS: usize = 75;
 
 /// When the system has no descriptor left for one more connection.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -66,23 +67,24 @@ impl Reactor {
     /// Lets a caller say what it wants. If too many have not done so yet, the one that has had the
     /// most time for it makes room: who means it needs a moment only.
     fn take_in(&mut self, stream: TcpStream, address: SocketAddr) {
-        let is_stranger =
-            |c: &Connection| c.direction == Direction::Incoming && c.stage != Stage::Open;
-        let strangers: Vec<(PeerKey, bool)> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| is_stranger(connection))
-            .map(|(&peer, connection)| (peer, connection.address.ip() == address.ip()))
-            .collect();
-        let from_there = strangers.iter().filter(|(_, same_address)| *same_address);
-        let crowded = from_there.clone().count() >= MAX_STRANGERS_PER_ADDRESS;
-        // Keys count up, so the first is the oldest.
-        let oldest = match strangers.first() {
-            _ if crowded => from_there.map(|&(peer, _)| peer).next(),
-            Some(&(peer, _)) if strangers.len() >= MAX_STRANGERS => Some(peer),
-            _ => None,
+        // Keys count up, so the oldest come first.
+        let (mut strangers, mut from_there) = (Vec::new(), Vec::new());
+        for (&peer, other) in &self.connections {
+            if other.direction == Direction::Incoming && other.stage != Stage::Open {
+                strangers.push(peer);
+                if other.address.ip() == address.ip() {
+                    from_there.push(peer);
+                }
+            }
+        }
+        let oldest = if from_there.len() >= MAX_STRANGERS_PER_ADDRESS {
+            from_there.first()
+        } else if strangers.len() >= MAX_STRANGERS {
+            strangers.first()
+        } else {
+            None
         };
-        if let Some(connection) = oldest.and_then(|peer| self.close(peer)) {
+        if let Some(connection) = oldest.and_then(|&peer| self.close(peer)) {
             log::debug!("{}: did not say what it wants; others wait", connection.address);
         }
         let max_frame = Message::max_frame(&self.metainfo.geometry);
