@@ -58,10 +58,10 @@ pub struct Picker {
     missing: Availability,
     /// Pieces that were begun.
     begun: BTreeMap<PieceIndex, Begun>,
-    /// All pieces below this one are had or begun; where [`Order::InOrder`] begins to look.
-    lowest_missing: u32,
     /// Those of them with blocks that nobody was asked for; few, however many were begun.
     unfinished: BTreeSet<PieceIndex>,
+    /// All pieces below this one are had or begun; where [`Order::InOrder`] begins to look.
+    lowest_missing: u32,
 }
 
 /// A piece of which we have asked for a block.

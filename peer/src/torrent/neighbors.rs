@@ -48,7 +48,7 @@ impl Torrent {
         if direction == Direction::Outgoing {
             self.contacts.connected(address);
         }
-        if let Some(reason) = self.reason_to_refuse(&mut remote, now) {
+        if let Err(reason) = self.make_room_for(&mut remote, now) {
             self.let_go(&remote.contacts, &reason, now);
             let (peer_id, why) = (peer_id.to_string(), reason.clone());
             self.explain(Decision::Refuse { peer: address, peer_id, reason: why });
@@ -135,12 +135,13 @@ impl Torrent {
         }
     }
 
-    fn reason_to_refuse(&mut self, new: &mut Remote, now: Instant) -> Option<DisconnectReason> {
+    /// Sees to it that there is a place for somebody new, or says why there is none for it.
+    fn make_room_for(&mut self, new: &mut Remote, now: Instant) -> Result<(), DisconnectReason> {
         if new.peer_id == self.config.peer_id {
-            return Some(DisconnectReason::Myself);
+            return Err(DisconnectReason::Myself);
         }
         if self.reputation.is_banned(new.peer_id) {
-            return Some(DisconnectReason::SentFalseData);
+            return Err(DisconnectReason::SentFalseData);
         }
         let same = |(_, other): &(&PeerKey, &mut Remote)| other.peer_id == new.peer_id;
         if let Some((&old_key, old)) = self.remotes.iter_mut().find(same) {
@@ -156,19 +157,16 @@ impl Torrent {
             if !at_once || old.direction == new.direction || new.direction != kept {
                 // Who stays connected is not to be called, whatever addresses it has.
                 old.contacts.append(&mut new.contacts);
-                return Some(DisconnectReason::Duplicate);
+                return Err(DisconnectReason::Duplicate);
             }
             new.contacts.append(&mut old.contacts);
             self.disconnect(old_key, DisconnectReason::Duplicate, now);
         }
-        if self.remotes.len() < self.config.max_neighbors {
-            return None;
+        if self.remotes.len() >= self.config.max_neighbors {
+            let idle = self.idle_neighbor(now).ok_or(DisconnectReason::EnoughNeighbors)?;
+            self.disconnect(idle, DisconnectReason::MadeRoom, now);
         }
-        let Some(idle) = self.idle_neighbor(now) else {
-            return Some(DisconnectReason::EnoughNeighbors);
-        };
-        self.disconnect(idle, DisconnectReason::MadeRoom, now);
-        None
+        Ok(())
     }
 
     /// The one that has been here longest of those with whom no block was exchanged for minutes:

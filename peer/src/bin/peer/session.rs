@@ -97,7 +97,8 @@ fn run(
     let Sharing { trading, telling, .. } = sharing;
     let mut rng = trading.rng_seed.map_or_else(Rng::new, Rng::with_seed);
     // The peer id must differ from run to run, even if the decisions are to be the same.
-    let peer_id = PeerId::from_random(std::array::from_fn(|_| alphanumeric(&mut Rng::new())));
+    let mut anew = Rng::new();
+    let peer_id = PeerId::from_random(std::array::from_fn(|_| alphanumeric(&mut anew)));
     let config = Config {
         upload_limit: sharing.upload_limit.0,
         download_limit: sharing.download_limit.0,
