@@ -1,7 +1,10 @@
-//! The two 20-byte names on the wire: of a torrent (BEP 3) and of a peer (BEP 3, 20).
+//! Names: of a torrent (BEP 3) and of a peer (BEP 3, 20), 20 bytes each on the wire; and of a
+//! connection inside one peer.
 
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 /// SHA-1 of the raw bytes of a torrent's `info` dictionary: the name of a swarm.
 ///
@@ -13,6 +16,10 @@ pub struct InfoHash(pub [u8; 20]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub [u8; 20]);
 
+/// One connection to one remote peer; never used again for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PeerKey(pub u64);
+
 impl PeerId {
     /// Our client code and version, in the style of BEP 20.
     pub const PREFIX: [u8; 8] = *b"-KR0001-";
@@ -23,6 +30,12 @@ impl PeerId {
         id[..8].copy_from_slice(&Self::PREFIX);
         id[8..].copy_from_slice(&random);
         Self(id)
+    }
+}
+
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`geometry`] | pieces, blocks, and the files that they touch | BEP 3 |
 //! | [`bitfield`] | which pieces a peer has | BEP 3 |
 //! | [`id`] | info-hashes and peer ids | BEP 3, 20 |
+//! | [`moment`] | the time that the cores know | |
 //! | [`announce`] | what peers and trackers tell each other, over HTTP and UDP | BEP 3, 7, 15, 23, 48 |
 
 pub mod announce;
@@ -19,3 +20,4 @@ pub mod geometry;
 pub mod id;
 pub mod message;
 pub mod metainfo;
+pub mod moment;

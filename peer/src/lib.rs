@@ -27,12 +27,4 @@ pub mod reputation;
 pub mod sim;
 pub mod torrent;
 
-/// One connection to one remote peer; never used again for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerKey(pub u64);
-
-impl std::fmt::Display for PeerKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "#{}", self.0)
-    }
-}
+pub use common::id::PeerKey;
