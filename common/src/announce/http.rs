@@ -35,12 +35,7 @@ pub fn announce_url(base: &str, request: &AnnounceRequest) -> String {
          &downloaded={downloaded}&left={left}&compact=1&key={key:08x}"
     );
     if let Some(event) = request.event {
-        let event = match event {
-            Event::Started => "started",
-            Event::Completed => "completed",
-            Event::Stopped => "stopped",
-        };
-        write!(url, "&event={event}").expect("a String takes all");
+        write!(url, "&event={}", event.name()).expect("a String takes all");
     }
     if let Some(num_want) = request.num_want {
         write!(url, "&numwant={num_want}").expect("a String takes all");
@@ -90,8 +85,10 @@ pub enum QueryError {
 
 /// Reads the query of an announce, the part of the URL after the `?`.
 ///
-/// `ip` is ignored whoever sends it: a peer could name a victim, and everybody would connect there.
-/// An unknown `event` counts as none; `numwant` and `key` that make no sense as absent.
+/// `left` tells seeds from leechers: if it is missing or not a number, the announce fails. `ip` is
+/// always ignored: a peer could name a victim, and the whole swarm would connect there. An unknown
+/// `event` counts as none; `uploaded`, `downloaded`, `numwant` and `key` that make no sense count
+/// as absent.
 pub fn parse_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
     let query = Query::parse(query);
     let info_hash = InfoHash(query.twenty_bytes("info_hash")?);
@@ -105,13 +102,14 @@ pub fn parse_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
         // Among them BEP 21's "paused", which says nothing that `left` does not.
         Some(_) | None => None,
     };
+    // No answer depends on these.
+    let statistic = |name| query.number(name).unwrap_or(None).unwrap_or(0);
     let request = AnnounceRequest {
         info_hash,
         peer_id,
         port,
-        // What these two say is not needed for an answer.
-        uploaded: query.number("uploaded")?.unwrap_or(0),
-        downloaded: query.number("downloaded")?.unwrap_or(0),
+        uploaded: statistic("uploaded"),
+        downloaded: statistic("downloaded"),
         left: query.number("left")?.ok_or(QueryError::Missing("left"))?,
         event,
         // A negative number is what some clients send for "the default".
@@ -190,7 +188,11 @@ pub fn encode_response(response: &AnnounceResponse, compact: bool) -> Vec<u8> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     write_compact(&response.peers, Family::V4, &mut v4);
     write_compact(&response.peers, Family::V6, &mut v6);
-    let addresses: Vec<_> = response.peers.iter().map(|peer| peer.ip().to_string()).collect();
+    let ips: Vec<_> = if compact {
+        Vec::new()
+    } else {
+        response.peers.iter().map(|peer| peer.ip().to_string()).collect()
+    };
 
     let integer = |n: u32| Value::Integer(n.into());
     let mut entries: Vec<(&[u8], Value<'_>)> = vec![(b"interval", integer(response.interval))];
@@ -207,7 +209,7 @@ pub fn encode_response(response: &AnnounceResponse, compact: bool) -> Vec<u8> {
             entries.push((b"peers6", Value::Bytes(&v6)));
         }
     } else {
-        let peers = response.peers.iter().zip(&addresses).map(|(peer, ip)| {
+        let peers = response.peers.iter().zip(&ips).map(|(peer, ip)| {
             let port = Value::Integer(peer.port().into());
             Value::dict([(&b"ip"[..], Value::Bytes(ip.as_bytes())), (b"port", port)])
         });
@@ -385,7 +387,7 @@ mod tests {
             ("port=65536".into(), "port is not between 1 and 65535"),
             ("port=+80".into(), "port is not a decimal number"),
             ("left=-1".into(), "left is not a decimal number"),
-            ("uploaded=18446744073709551616".into(), "uploaded is not a decimal number"),
+            ("left=18446744073709551616".into(), "left is not a decimal number"),
         ] {
             let error = Err(error.to_string());
             let answer = parse_announce(query(&front).as_bytes());
@@ -401,9 +403,17 @@ mod tests {
     fn optional_parameters_that_make_no_sense_are_as_good_as_absent() {
         let plain = parse_announce(query("").as_bytes()).unwrap();
         assert_eq!((plain.request.num_want, plain.request.event), (None, None));
-        for front in
-            ["numwant=-1", "numwant=many", "event=paused", "event=", "key=+", "ip=10.0.0.1"]
-        {
+        for front in [
+            "numwant=-1",
+            "numwant=many",
+            "event=paused",
+            "event=",
+            "key=+",
+            "ip=10.0.0.1",
+            "uploaded=18446744073709551616",
+            "uploaded=-1",
+            "downloaded=NaN",
+        ] {
             assert_eq!(parse_announce(query(front).as_bytes()), Ok(plain.clone()), "{front}");
         }
         let many = parse_announce(query("numwant=99999999999").as_bytes()).unwrap();

@@ -21,6 +21,17 @@ pub enum Event {
     Stopped,
 }
 
+impl Event {
+    /// Its value in a query.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Completed => "completed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// What a peer reports about itself in one torrent, and the question for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceRequest {
