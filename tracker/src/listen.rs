@@ -1,13 +1,19 @@
-//! The sockets that a server begins with: TCP and UDP on the same port of every address.
+//! Listening sockets; for the tracker TCP and UDP on the same port of every address.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a shell: it opens sockets"
+)]
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use log::warn;
 use mio::net::{TcpListener, UdpSocket};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
-/// Connections that wait to be accepted; a class that starts at once fits.
+/// Connections that wait to be accepted; a class that connects all at once fits.
 const BACKLOG: i32 = 1024;
 
 /// How often another port is tried when the system's choice is free for TCP but not for UDP.
@@ -62,7 +68,7 @@ fn listen_once(addresses: &[IpAddr], port: u16) -> Result<Vec<Endpoint>, ListenE
     }
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for &ip in addresses {
-        // The first one's port is everybody's.
+        // All share the port of the first.
         let port = endpoints.first().map_or(port, |first| first.address.port());
         endpoints.push(endpoint(SocketAddr::new(ip, port))?);
     }
@@ -70,30 +76,36 @@ fn listen_once(addresses: &[IpAddr], port: u16) -> Result<Vec<Endpoint>, ListenE
 }
 
 fn endpoint(address: SocketAddr) -> Result<Endpoint, ListenError> {
-    let bind = || -> io::Result<Endpoint> {
-        let tcp = socket(address, Type::STREAM, Protocol::TCP)?;
-        // Lets a tracker start again at once. On Windows the option means something else: that
-        // another program may take over the port.
-        #[cfg(unix)]
-        tcp.set_reuse_address(true)?;
-        tcp.bind(&address.into())?;
-        tcp.listen(BACKLOG)?;
-        let tcp = TcpListener::from_std(tcp.into());
+    let open = || -> io::Result<Endpoint> {
+        let tcp = bind(address)?;
+        tcp.set_nonblocking(true)?;
         let address = tcp.local_addr()?;
-
-        let udp = socket(address, Type::DGRAM, Protocol::UDP)?;
+        let udp = socket(address, Type::DGRAM)?;
         udp.bind(&address.into())?;
-        Ok(Endpoint { address, tcp, udp: UdpSocket::from_std(udp.into()) })
+        udp.set_nonblocking(true)?;
+        let (tcp, udp) = (TcpListener::from_std(tcp), UdpSocket::from_std(udp.into()));
+        Ok(Endpoint { address, tcp, udp })
     };
-    bind().map_err(|source| ListenError { address, source })
+    open().map_err(|source| ListenError { address, source })
 }
 
-fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+/// A listening TCP socket on this address, blocking. Port 0 is a free one.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address, Type::STREAM)?;
+    // A program that restarts need not wait for connections of its last run to expire. On Windows
+    // the option means something else: that another program may take over the port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
-        // IPv4 has sockets of its own, so that nobody's address comes in two forms.
+        // IPv4 has a socket of its own, so that no address comes in two forms.
         socket.set_only_v6(true)?;
     }
-    socket.set_nonblocking(true)?;
     Ok(socket)
 }

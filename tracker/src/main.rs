@@ -1,5 +1,7 @@
 //! The command `tracker`: reads the command line, serves until Ctrl-C.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a program")]
+
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,20 +1,17 @@
-//! Where peers can call us.
+//! Where peers can connect to us.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail};
-use socket2::{Domain, Socket, Type};
+pub(crate) use tracker::listen::bind;
 
 use crate::report::say;
 
 /// BEP 3: "try to listen on port 6881 and if that port is taken try 6882, then 6883, etc. and
 /// give up after 6889".
 const PORTS: RangeInclusive<u16> = 6881..=6889;
-
-/// Calls that the system may hold ready for us.
-const BACKLOG: i32 = 128;
 
 /// Listens on the address that was asked for; without one on the first free port of BEP 3, over
 /// IPv4 and, where the machine has it, IPv6. Says where, on stderr.
@@ -32,8 +29,8 @@ pub(crate) fn listen(address: Option<SocketAddr>) -> Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Where calls leave from: the address that we listen on, if it is a certain one. The tracker and
-/// the neighbours know us by it.
+/// The address that we dial from: the one that we listen on, unless it is unspecified. The tracker
+/// and the neighbors know us by it.
 pub(crate) fn call_from(address: Option<SocketAddr>) -> Option<IpAddr> {
     address.map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
 }
@@ -56,28 +53,12 @@ fn listen_on_first_free() -> Result<Vec<TcpListener>> {
     bail!("ports {} to {} are taken: choose one with --listen", PORTS.start(), PORTS.end())
 }
 
-/// Listens on this address.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // IPv4 has a socket of its own.
-        socket.set_only_v6(true)?;
-    }
-    // A peer that is started again should not have to wait for connections that linger. On
-    // Windows the option means something else: that others may take the port as well.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn calls_leave_from_the_address_that_we_listen_on_if_it_is_a_certain_one() {
+    fn we_dial_from_the_address_that_we_listen_on_unless_it_is_unspecified() {
         let from = |text: &str| call_from(Some(text.parse().unwrap()));
         assert_eq!(from("127.0.0.5:0"), Some(IpAddr::from([127, 0, 0, 5])));
         assert_eq!(from("0.0.0.0:6881"), None);
