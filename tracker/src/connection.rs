@@ -1,10 +1,17 @@
 //! One HTTP connection: read a request, write the response, and close so that it arrives.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a shell: it owns a socket"
+)]
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
-use std::time::Instant;
 
 use mio::net::TcpStream;
+
+use common::moment::Moment;
 
 use crate::http::{MAX_HEAD_LENGTH, parse};
 use crate::responder::Responder;
@@ -18,7 +25,7 @@ pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) ip: IpAddr,
     /// When it is dropped, whatever it is doing.
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Moment,
     state: State,
 }
 
@@ -43,13 +50,13 @@ pub(crate) enum Turn {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, ip: IpAddr, deadline: Instant) -> Self {
+    pub(crate) fn new(stream: TcpStream, ip: IpAddr, deadline: Moment) -> Self {
         Self { stream, ip, deadline, state: State::Reading(Vec::new()) }
     }
 
     /// Goes on as far as the socket allows. What it reads and writes in all is bounded, so a turn
     /// needs no budget.
-    pub(crate) fn turn(&mut self, responder: &mut Responder, now: Instant) -> Turn {
+    pub(crate) fn turn(&mut self, responder: &mut Responder, now: Moment) -> Turn {
         match self.advance(responder, now) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Turn::Waits,
             // The client's affair: it has reset the connection, for instance.
@@ -57,7 +64,7 @@ impl Connection {
         }
     }
 
-    fn advance(&mut self, responder: &mut Responder, now: Instant) -> io::Result<()> {
+    fn advance(&mut self, responder: &mut Responder, now: Moment) -> io::Result<()> {
         let mut buffer = [0; 4096];
         loop {
             match &mut self.state {

@@ -1,39 +1,35 @@
 //! Connection ids without state: a UDP sender proves its address by repeating a number (BEP 15).
 //!
-//! An id is the time of issue and a keyed hash of that time and the sender's address. Whoever
-//! forges a source address never sees the id, and cannot work it out without the key.
+//! An id is the time of issue and a keyed hash of that time and the sender's address. A sender that
+//! forges its source address never sees the id, and cannot compute it without the key.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long an id is good; BEP 15 asks for two minutes.
+use common::moment::Moment;
+
+/// How long an id is valid (BEP 15: two minutes).
 pub const LIFETIME: Duration = Duration::from_secs(120);
 
-/// Issues and recognises connection ids; another instance does not recognise them.
-#[derive(Debug)]
+/// Issues and verifies connection ids; each instance accepts only its own.
+#[derive(Debug, Default)]
 pub struct ConnectionIds {
     /// SipHash with random keys.
     key: RandomState,
-    started: Instant,
 }
 
 impl ConnectionIds {
-    /// With a new random key.
-    pub fn new(now: Instant) -> Self {
-        Self { key: RandomState::new(), started: now }
-    }
-
-    /// The id for whoever asks from this address. Its port does not matter: behind a NAT it may
-    /// change between the request for an id and its use.
-    pub fn issue(&self, ip: IpAddr, now: Instant) -> u64 {
-        self.at(ip, self.seconds(now))
+    /// The id for a sender at this address. The port does not count: behind a NAT it may change
+    /// between the request for an id and its use.
+    pub fn issue(&self, ip: IpAddr, now: Moment) -> u64 {
+        self.at(ip, now.since_start().as_secs())
     }
 
     /// Whether this id was issued to this address within the last [`LIFETIME`].
-    pub fn is_valid(&self, id: u64, ip: IpAddr, now: Instant) -> bool {
+    pub fn is_valid(&self, id: u64, ip: IpAddr, now: Moment) -> bool {
         let issued = id >> 32;
-        let age = self.seconds(now).checked_sub(issued);
+        let age = now.since_start().as_secs().checked_sub(issued);
         // Integers are compared in one step: the time taken says nothing about the hash.
         age.is_some_and(|age| age <= LIFETIME.as_secs()) && self.at(ip, issued) == id
     }
@@ -43,14 +39,9 @@ impl ConnectionIds {
         let hash = self.key.hash_one((seconds, ip));
         seconds << 32 | hash >> 32
     }
-
-    fn seconds(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.started).as_secs()
-    }
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
 mod tests {
     use super::*;
 
@@ -59,9 +50,8 @@ mod tests {
 
     #[test]
     fn an_id_is_good_for_two_minutes() {
-        let start = Instant::now();
-        let ids = ConnectionIds::new(start);
-        let issued = start + Duration::from_secs(1000);
+        let ids = ConnectionIds::default();
+        let issued = Moment::START + Duration::from_secs(1000);
         let id = ids.issue(ALICE, issued);
         for (age, valid) in [(0, true), (120, true), (121, false), (1000, false)] {
             let now = issued + Duration::from_secs(age);
@@ -71,15 +61,15 @@ mod tests {
 
     #[test]
     fn an_id_is_good_for_one_address_only() {
-        let now = Instant::now();
-        let ids = ConnectionIds::new(now);
+        let now = Moment::START;
+        let ids = ConnectionIds::default();
         assert!(!ids.is_valid(ids.issue(ALICE, now), BOB, now));
     }
 
     #[test]
     fn an_id_cannot_be_made_without_the_key() {
-        let now = Instant::now();
-        let (ids, others) = (ConnectionIds::new(now), ConnectionIds::new(now));
+        let now = Moment::START;
+        let (ids, others) = (ConnectionIds::default(), ConnectionIds::default());
         let id = ids.issue(ALICE, now);
         assert!(!others.is_valid(id, ALICE, now));
         for bit in 0..64 {

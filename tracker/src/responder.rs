@@ -5,14 +5,14 @@
 //! for it, or the tracker would multiply an attacker's traffic onto a victim.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
 
 use fastrand::Rng;
 use log::debug;
 
 use common::announce::http::{AnnounceQuery, encode_failure, encode_response, encode_scrape};
 use common::announce::udp::{self, Response};
-use common::announce::{AnnounceRequest, AnnounceResponse, Family};
+use common::announce::{AnnounceRequest, AnnounceResponse, Event, Family};
+use common::moment::Moment;
 
 use crate::connection_id::ConnectionIds;
 use crate::http::{self, Request, RequestError, StatusCode};
@@ -31,8 +31,8 @@ pub struct Responder {
 
 impl Responder {
     /// Answers from these swarms; `rng` draws the peers of an answer.
-    pub fn new(swarms: Swarms, rng: Rng, now: Instant) -> Self {
-        Self { swarms, connection_ids: ConnectionIds::new(now), rng }
+    pub fn new(swarms: Swarms, rng: Rng) -> Self {
+        Self { swarms, connection_ids: ConnectionIds::default(), rng }
     }
 
     /// The whole HTTP response to a request that came from this address.
@@ -40,7 +40,7 @@ impl Responder {
         &mut self,
         request: Result<Request, RequestError>,
         from: IpAddr,
-        now: Instant,
+        now: Moment,
     ) -> Vec<u8> {
         let (status, body) = match request {
             Ok(Request::Announce(AnnounceQuery { request, compact })) => {
@@ -73,7 +73,7 @@ impl Responder {
     }
 
     /// The packet that answers this one; `None` if it deserves none.
-    pub fn udp(&mut self, packet: &[u8], from: SocketAddr, now: Instant) -> Option<Vec<u8>> {
+    pub fn udp(&mut self, packet: &[u8], from: SocketAddr, now: Moment) -> Option<Vec<u8>> {
         let ip = from.ip().to_canonical();
         let family = Family::of(from);
         let response = match udp::Request::decode(packet) {
@@ -111,7 +111,7 @@ impl Responder {
     }
 
     /// Forgets peers that have been silent for too long.
-    pub fn expire(&mut self, now: Instant) {
+    pub fn expire(&mut self, now: Moment) {
         self.swarms.expire(now);
     }
 
@@ -120,7 +120,7 @@ impl Responder {
         request: &AnnounceRequest,
         from: IpAddr,
         families: &[Family],
-        now: Instant,
+        now: Moment,
     ) -> Result<AnnounceResponse, Full> {
         let AnnounceRequest { info_hash, port, left, event, .. } = request;
         let peer = SocketAddr::new(from, *port);
@@ -128,7 +128,7 @@ impl Responder {
         match &response {
             Ok(response) => {
                 let count = response.peers.len();
-                let event = event.map_or("announce".into(), |e| format!("{e:?}").to_lowercase());
+                let event = event.map_or("announce", Event::name);
                 debug!("{peer}: {event} {info_hash}, {left} bytes left; gets {count} peers");
             }
             Err(full) => debug!("{peer}: {info_hash} refused: {full}"),
@@ -138,7 +138,6 @@ impl Responder {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
 mod tests {
     use std::time::Duration;
 
@@ -155,9 +154,9 @@ mod tests {
 
     const HASH: InfoHash = InfoHash(*b"hhhhhhhhhhhhhhhhhhhh");
 
-    fn responder(now: Instant) -> Responder {
-        let swarms = Swarms::new(Duration::from_secs(120), Limits::default(), now);
-        Responder::new(swarms, Rng::with_seed(1), now)
+    fn responder() -> Responder {
+        let swarms = Swarms::new(Duration::from_secs(120), Limits::default());
+        Responder::new(swarms, Rng::with_seed(1))
     }
 
     fn announce(port: u16, left: u64) -> AnnounceRequest {
@@ -179,7 +178,7 @@ mod tests {
     fn ask(
         responder: &mut Responder,
         from: SocketAddr,
-        now: Instant,
+        now: Moment,
         request: impl FnOnce(u64) -> udp::Request,
     ) -> Response {
         let family = Family::of(from);
@@ -201,7 +200,7 @@ mod tests {
     }
 
     /// The status line and the body.
-    fn http(responder: &mut Responder, target: &str, now: Instant) -> (String, String) {
+    fn http(responder: &mut Responder, target: &str, now: Moment) -> (String, String) {
         let request = http::parse(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
         let response = responder.http(request.map(Option::unwrap), [10, 0, 0, 9].into(), now);
         let response = String::from_utf8(response).unwrap();
@@ -211,8 +210,8 @@ mod tests {
 
     #[test]
     fn peers_meet_whichever_protocol_they_use() {
-        let now = Instant::now();
-        let mut responder = responder(now);
+        let now = Moment::START;
+        let mut responder = responder();
         let seed = "10.0.0.1:4000".parse().unwrap();
         ask(&mut responder, seed, now, udp_announce(announce(6881, 0)));
         let query = Request::Announce(AnnounceQuery { request: announce(6882, 5), compact: true });
@@ -247,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_words() {
-        let now = Instant::now();
-        let mut responder = responder(now);
+        let now = Moment::START;
+        let mut responder = responder();
         let hex = "d69f91e6b2ae4c542468d1073a71d4ea13879a7f";
         assert_eq!(
             http(&mut responder, &format!("/announce?info_hash={hex}"), now),
@@ -266,8 +265,8 @@ mod tests {
 
     #[test]
     fn a_connection_id_serves_whom_it_was_issued_to_and_not_for_ever() {
-        let now = Instant::now();
-        let mut responder = responder(now);
+        let now = Moment::START;
+        let mut responder = responder();
         let (alice, bob): (SocketAddr, SocketAddr) =
             ("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:4000".parse().unwrap());
         let connection_id = responder.connection_ids.issue(alice.ip(), now);
@@ -285,8 +284,8 @@ mod tests {
 
     #[test]
     fn an_answer_over_ipv6_fits_a_packet_of_1280_bytes() {
-        let now = Instant::now();
-        let mut responder = responder(now);
+        let now = Moment::START;
+        let mut responder = responder();
         for number in 0..200 {
             let from = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, number], 4000));
             ask(&mut responder, from, now, udp_announce(announce(6881, 5)));
@@ -307,8 +306,8 @@ mod tests {
             action in 0_u32..4,
             hashes in 0..=MAX_SCRAPE,
         ) {
-            let now = Instant::now();
-            let mut responder = responder(now);
+            let now = Moment::START;
+            let mut responder = responder();
             let from = "10.0.0.1:4000".parse().unwrap();
             // Both what is no request at all and what looks like one.
             let connect = udp::Request::Connect { transaction_id: 7 }.encode();

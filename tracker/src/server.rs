@@ -3,7 +3,11 @@
 //!
 //! Everything that a stranger can use up has a bound in [`Limits`] or in [`swarms::Limits`].
 
-#![allow(clippy::disallowed_methods, reason = "a shell: it reads the clock once a turn")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a shell: it reads the clock and owns the sockets"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -16,9 +20,10 @@ use fastrand::Rng;
 use log::{debug, warn};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use common::moment::Moment;
+
 use crate::connection::{Connection, Turn};
-pub use crate::listen::ListenError;
-use crate::listen::{Endpoint, listen};
+use crate::listen::{Endpoint, ListenError, listen};
 use crate::responder::Responder;
 use crate::swarms::{self, Swarms};
 
@@ -84,6 +89,8 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     poll: Poll,
+    /// The start of its clock.
+    started: Instant,
     stop: StopHandle,
     endpoints: Vec<Endpoint>,
     connections: BTreeMap<Token, Connection>,
@@ -93,8 +100,8 @@ pub struct Server {
     ready: BTreeSet<Token>,
     /// Sockets that failed for lack of something that may come back, such as descriptors.
     resting: BTreeSet<Token>,
-    rest_until: Option<Instant>,
-    next_expiry: Instant,
+    rest_until: Option<Moment>,
+    next_expiry: Moment,
     responder: Responder,
     limits: Limits,
     buffer: Vec<u8>,
@@ -143,11 +150,11 @@ impl Server {
             poll.registry().register(&mut endpoint.tcp, tcp, Interest::READABLE)?;
             poll.registry().register(&mut endpoint.udp, udp, Interest::READABLE)?;
         }
-        let now = Instant::now();
-        let swarms = Swarms::new(config.interval, config.swarm_limits, now);
+        let swarms = Swarms::new(config.interval, config.swarm_limits);
         let [next_token, _] = tokens(endpoints.len());
         Ok(Self {
             poll,
+            started: Instant::now(),
             stop: StopHandle { stopped: Arc::default(), waker },
             endpoints,
             connections: BTreeMap::new(),
@@ -155,8 +162,8 @@ impl Server {
             ready: BTreeSet::new(),
             resting: BTreeSet::new(),
             rest_until: None,
-            next_expiry: now + EXPIRY_PERIOD,
-            responder: Responder::new(swarms, Rng::new(), now),
+            next_expiry: Moment::START + EXPIRY_PERIOD,
+            responder: Responder::new(swarms, Rng::new()),
             limits: config.limits,
             buffer: vec![0; BUFFER_LENGTH],
         })
@@ -188,7 +195,7 @@ impl Server {
             if self.stop.stopped.load(Ordering::Acquire) {
                 return Ok(());
             }
-            let now = Instant::now();
+            let now = self.now();
             self.ready.extend(events.iter().map(mio::event::Event::token));
             if self.rest_until.is_some_and(|until| until <= now) {
                 self.rest_until = None;
@@ -210,11 +217,15 @@ impl Server {
         }
         let oldest = self.connections.first_key_value().map(|(_, oldest)| oldest.deadline);
         let next = [oldest, self.rest_until, Some(self.next_expiry)].into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        Some(next - self.now())
+    }
+
+    fn now(&self) -> Moment {
+        Moment::START + self.started.elapsed()
     }
 
     /// Gives everyone that is ready one turn; who has more to do after it stays ready.
-    fn serve_ready(&mut self, now: Instant) {
+    fn serve_ready(&mut self, now: Moment) {
         for token in std::mem::take(&mut self.ready) {
             if self.resting.contains(&token) {
                 // More clients have come meanwhile: no reason to fail, and to warn, once for each.
@@ -242,7 +253,7 @@ impl Server {
         }
     }
 
-    fn accept(&mut self, number: usize, now: Instant) -> Outcome {
+    fn accept(&mut self, number: usize, now: Moment) -> Outcome {
         for _ in 0..BUDGET {
             let (mut stream, from) = match self.endpoints[number].tcp.accept() {
                 Ok(accepted) => accepted,
@@ -279,7 +290,7 @@ impl Server {
             && neighbors.count() < self.limits.connections_per_ip
     }
 
-    fn answer_datagrams(&mut self, number: usize, now: Instant) -> Outcome {
+    fn answer_datagrams(&mut self, number: usize, now: Moment) -> Outcome {
         let socket = &self.endpoints[number].udp;
         for _ in 0..BUDGET {
             let (length, from) = match socket.recv_from(&mut self.buffer) {
@@ -301,7 +312,7 @@ impl Server {
         Outcome::HasMore
     }
 
-    fn turn(&mut self, token: Token, now: Instant) {
+    fn turn(&mut self, token: Token, now: Moment) {
         // It may have ended since the event.
         let Some(connection) = self.connections.get_mut(&token) else { return };
         match connection.turn(&mut self.responder, now) {
@@ -312,7 +323,7 @@ impl Server {
         }
     }
 
-    fn drop_late_connections(&mut self, now: Instant) {
+    fn drop_late_connections(&mut self, now: Moment) {
         // Tokens are given out in order and all connections may last equally long: the first one's
         // deadline is the earliest.
         while let Some(oldest) = self.connections.first_entry()

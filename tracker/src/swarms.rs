@@ -1,19 +1,24 @@
-//! Who is in which swarm: announce, scrape and expire, with time and chance as arguments (BEP 3).
+//! The peers of each torrent: announce, scrape and expire, with time and randomness as arguments
+//! (BEP 3).
 //!
-//! A tracker may hold a million peers, so what is kept of one is small: for IPv4 12 bytes in a list
-//! and about 16 in an index. The list has the leechers in front and the seeds behind, so that a
-//! random draw from either costs the same in a swarm of any size.
+//! A tracker may hold a million peers, so the state of one is small: for IPv4 24 bytes in an
+//! [`IndexMap`] and about 16 in its hash table. The map has the leechers in front and the seeds
+//! behind, so that a random draw from either costs the same in a swarm of any size. Its order does
+//! not depend on the hasher, whose random keys keep strangers from choosing addresses that collide.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
+use indexmap::IndexMap;
 
 use common::announce::{
     AnnounceRequest, AnnounceResponse, Event, Family, MAX_INTERVAL, ScrapeEntry,
 };
 use common::id::InfoHash;
+use common::moment::Moment;
 
 /// Peers in an answer if the request does not say how many.
 pub const DEFAULT_NUM_WANT: u32 = 50;
@@ -63,15 +68,13 @@ pub struct Swarms {
     /// Seconds.
     interval: u32,
     limits: Limits,
-    /// Times are kept as seconds since then.
-    started: Instant,
 }
 
 impl Swarms {
     /// A tracker without peers that asks to hear from each every `interval`, in whole seconds.
-    pub fn new(interval: Duration, limits: Limits, now: Instant) -> Self {
+    pub fn new(interval: Duration, limits: Limits) -> Self {
         let interval = u32::try_from(interval.as_secs()).unwrap_or(u32::MAX).clamp(1, MAX_INTERVAL);
-        Self { swarms: BTreeMap::new(), peer_count: 0, interval, limits, started: now }
+        Self { swarms: BTreeMap::new(), peer_count: 0, interval, limits }
     }
 
     /// Takes in what a peer reports, and answers with others at random: at most 200, not itself,
@@ -83,7 +86,7 @@ impl Swarms {
         from: IpAddr,
         request: &AnnounceRequest,
         families: &[Family],
-        now: Instant,
+        now: Moment,
         rng: &mut Rng,
     ) -> Result<AnnounceResponse, Full> {
         let peer = SocketAddr::new(from, request.port);
@@ -94,7 +97,7 @@ impl Swarms {
         }
         self.check_room(&request.info_hash, peer)?;
 
-        let seen = self.seconds(now);
+        let seen = seconds(now);
         let swarm = self.swarms.entry(request.info_hash).or_default();
         let seed = request.left == 0 || request.event == Some(Event::Completed);
         let completed = request.event == Some(Event::Completed);
@@ -113,9 +116,9 @@ impl Swarms {
     }
 
     /// Forgets whoever has been silent for two intervals, or for one and 30 s if that is longer.
-    pub fn expire(&mut self, now: Instant) {
+    pub fn expire(&mut self, now: Moment) {
         let timeout = (2 * self.interval).max(self.interval + 30);
-        let Some(oldest) = self.seconds(now).checked_sub(timeout) else { return };
+        let Some(oldest) = seconds(now).checked_sub(timeout) else { return };
         self.swarms.retain(|_, swarm| {
             swarm.expire(oldest);
             swarm.len() > 0
@@ -159,11 +162,11 @@ impl Swarms {
             None | Some(_) => Ok(()),
         }
     }
+}
 
-    fn seconds(&self, now: Instant) -> u32 {
-        let seconds = now.saturating_duration_since(self.started).as_secs();
-        u32::try_from(seconds).unwrap_or(u32::MAX)
-    }
+/// Times are kept as whole seconds, in half the space; 136 years fit.
+fn seconds(now: Moment) -> u32 {
+    u32::try_from(now.since_start().as_secs()).unwrap_or(u32::MAX)
 }
 
 /// The peers of one torrent.
@@ -184,28 +187,21 @@ enum Refreshed {
 
 impl Swarm {
     fn refresh(&mut self, peer: SocketAddr, seed: bool, completed: bool, seen: u32) -> Refreshed {
-        let had_completed = match peer {
-            SocketAddr::V4(peer) => {
-                let known = self.v4.refresh((*peer.ip(), peer.port()), seed, completed, seen);
-                known.map(|known| known.completed)
-            }
-            SocketAddr::V6(peer) => {
-                let known = self.v6.refresh((*peer.ip(), peer.port()), seed, completed, seen);
-                known.map(|known| known.completed)
-            }
+        let state = PeerState { completed, seen };
+        let known = match peer {
+            SocketAddr::V4(peer) => self.v4.refresh((*peer.ip(), peer.port()), seed, state),
+            SocketAddr::V6(peer) => self.v6.refresh((*peer.ip(), peer.port()), seed, state),
         };
-        if completed && had_completed != Some(true) {
+        if completed && !known.is_some_and(|known| known.completed) {
             self.completed = self.completed.saturating_add(1);
         }
-        if had_completed.is_some() { Refreshed::Known } else { Refreshed::New }
+        if known.is_some() { Refreshed::Known } else { Refreshed::New }
     }
 
     fn remove(&mut self, peer: SocketAddr) {
-        if let Some(position) = self.position(peer) {
-            match peer {
-                SocketAddr::V4(_) => self.v4.remove(position),
-                SocketAddr::V6(_) => self.v6.remove(position),
-            }
+        match peer {
+            SocketAddr::V4(peer) => self.v4.remove(&(*peer.ip(), peer.port())),
+            SocketAddr::V6(peer) => self.v6.remove(&(*peer.ip(), peer.port())),
         }
     }
 
@@ -235,8 +231,8 @@ impl Swarm {
             .into_iter()
             .map(|number| if own.is_some_and(|own| number >= own) { number + 1 } else { number })
             .map(|number| match number.checked_sub(v4) {
-                None => self.v4.list[number].address.into(),
-                Some(number) => self.v6.list[number].address.into(),
+                None => self.v4.address(number).into(),
+                Some(number) => self.v6.address(number).into(),
             })
             .collect();
         rng.shuffle(&mut peers);
@@ -245,8 +241,8 @@ impl Swarm {
 
     fn position(&self, peer: SocketAddr) -> Option<usize> {
         match peer {
-            SocketAddr::V4(peer) => self.v4.position(&(*peer.ip(), peer.port())),
-            SocketAddr::V6(peer) => self.v6.position(&(*peer.ip(), peer.port())),
+            SocketAddr::V4(peer) => self.v4.peers.get_index_of(&(*peer.ip(), peer.port())),
+            SocketAddr::V6(peer) => self.v6.peers.get_index_of(&(*peer.ip(), peer.port())),
         }
     }
 
@@ -255,7 +251,7 @@ impl Swarm {
     }
 
     fn len(&self) -> usize {
-        self.v4.list.len() + self.v6.list.len()
+        self.v4.peers.len() + self.v6.peers.len()
     }
 
     fn scrape(&self) -> ScrapeEntry {
@@ -271,12 +267,13 @@ impl Swarm {
 
 /// `count` different numbers below `total`, every set of them as likely as any other; all of them
 /// if there are no more. Floyd's algorithm: the cost does not depend on `total`.
-fn sample(total: usize, count: usize, rng: &mut Rng) -> BTreeSet<usize> {
-    let mut chosen = BTreeSet::new();
+///
+/// The order is not uniform: the later a number, the further back it tends to be.
+fn sample(total: usize, count: usize, rng: &mut Rng) -> Vec<usize> {
+    let mut chosen = Vec::with_capacity(count.min(total));
     for last in total.saturating_sub(count)..total {
-        if !chosen.insert(rng.usize(..=last)) {
-            chosen.insert(last);
-        }
+        let number = rng.usize(..=last);
+        chosen.push(if chosen.contains(&number) { last } else { number });
     }
     chosen
 }
@@ -284,116 +281,86 @@ fn sample(total: usize, count: usize, rng: &mut Rng) -> BTreeSet<usize> {
 /// The peers of one torrent whose addresses are of one family.
 #[derive(Debug)]
 struct Peers<Ip> {
-    /// Leechers in front, seeds behind.
-    list: Vec<Peer<Ip>>,
+    /// By address and port; leechers in front, seeds behind.
+    peers: IndexMap<(Ip, u16), PeerState>,
     /// How many of them are leechers.
     leechers: usize,
-    /// Where in the list each is.
-    positions: BTreeMap<(Ip, u16), u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Peer<Ip> {
-    address: (Ip, u16),
+struct PeerState {
     /// Whether its `completed` has been counted.
     completed: bool,
-    /// When it last announced, in the tracker's seconds.
+    /// When it last announced, in seconds.
     seen: u32,
 }
 
 impl<Ip> Default for Peers<Ip> {
     fn default() -> Self {
-        Self { list: Vec::new(), leechers: 0, positions: BTreeMap::new() }
+        Self { peers: IndexMap::default(), leechers: 0 }
     }
 }
 
-impl<Ip: Copy + Ord> Peers<Ip> {
+impl<Ip: Copy + Eq + Hash> Peers<Ip> {
     /// Notes that the peer has announced, and returns what was known of it before.
-    fn refresh(
-        &mut self,
-        address: (Ip, u16),
-        seed: bool,
-        completed: bool,
-        seen: u32,
-    ) -> Option<Peer<Ip>> {
-        let Some(position) = self.position(&address) else {
-            self.insert(Peer { address, completed, seen }, seed);
-            return None;
-        };
-        let known = self.list[position];
-        let peer = Peer { address, completed: completed || known.completed, seen };
-        if (position >= self.leechers) == seed {
-            self.list[position] = peer;
-        } else {
-            self.remove(position);
-            self.insert(peer, seed);
+    fn refresh(&mut self, address: (Ip, u16), seed: bool, state: PeerState) -> Option<PeerState> {
+        let (position, known) = self.peers.insert_full(address, state);
+        self.peers[position].completed |= known.is_some_and(|known| known.completed);
+        // A new peer is at the end, where the seeds are.
+        match (position < self.leechers, seed) {
+            (true, true) => {
+                self.make_seed(position);
+            }
+            (false, false) => {
+                self.peers.swap_indices(position, self.leechers);
+                self.leechers += 1;
+            }
+            (true, false) | (false, true) => {}
         }
-        Some(known)
+        known
     }
 
-    fn insert(&mut self, peer: Peer<Ip>, seed: bool) {
-        self.list.push(peer);
-        let last = self.list.len() - 1;
-        if seed {
-            self.place(last);
-        } else {
-            self.list.swap(self.leechers, last);
-            self.place(last);
-            self.place(self.leechers);
-            self.leechers += 1;
-        }
-    }
-
-    fn remove(&mut self, mut position: usize) {
-        self.positions.remove(&self.list[position].address);
-        if position < self.leechers {
-            // The last leecher fills the gap, so that the gap is where the seeds begin.
-            self.leechers -= 1;
-            self.list.swap(position, self.leechers);
+    fn remove(&mut self, address: &(Ip, u16)) {
+        if let Some(mut position) = self.peers.get_index_of(address) {
             if position < self.leechers {
-                self.place(position);
+                position = self.make_seed(position);
             }
-            position = self.leechers;
-        }
-        self.list.swap_remove(position);
-        if position < self.list.len() {
-            self.place(position);
+            self.peers.swap_remove_index(position);
         }
     }
 
-    /// Enters in the index where this peer now is.
-    fn place(&mut self, position: usize) {
-        let number = u32::try_from(position).expect("a swarm has fewer than 2^32 peers");
-        self.positions.insert(self.list[position].address, number);
+    /// Moves a leecher to the front of the seeds, and returns its new position.
+    fn make_seed(&mut self, position: usize) -> usize {
+        self.leechers -= 1;
+        self.peers.swap_indices(position, self.leechers);
+        self.leechers
     }
 
-    /// Removes whoever was last seen before `oldest`.
+    /// Removes the peers last seen before `oldest`.
     fn expire(&mut self, oldest: u32) {
-        // From the back: what fills a gap has been looked at already.
-        for position in (0..self.list.len()).rev() {
-            if self.list[position].seen < oldest {
-                self.remove(position);
-            }
-        }
-        // A crowd that has left must not hold its memory: the limits count peers, not room.
-        if self.list.capacity() > 4 * self.list.len() {
-            self.list.shrink_to(2 * self.list.len());
+        let stays = |peer: &PeerState| peer.seen >= oldest;
+        self.leechers = self.peers[..self.leechers].values().filter(|peer| stays(peer)).count();
+        self.peers.retain(|_, peer| stays(peer));
+        // A crowd that has left must not hold its memory: the limits count peers, not capacity.
+        if self.peers.capacity() > 4 * self.peers.len() {
+            self.peers.shrink_to(2 * self.peers.len());
         }
     }
 
-    fn position(&self, address: &(Ip, u16)) -> Option<usize> {
-        self.positions.get(address).map(|&position| position as usize)
+    fn address(&self, position: usize) -> (Ip, u16) {
+        *self.peers.get_index(position).expect("a position in the map").0
     }
 
-    /// How many peers from the front of the list are of use to a seed, or to a leecher.
+    /// How many peers from the front are of use to a seed, or to a leecher.
     fn candidates(&self, seed: bool) -> usize {
-        if seed { self.leechers } else { self.list.len() }
+        if seed { self.leechers } else { self.peers.len() }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "an Instant has no other beginning")]
 mod tests {
+    use std::collections::BTreeSet;
+
     use fastrand::Rng;
     use proptest::prelude::*;
 
@@ -404,17 +371,17 @@ mod tests {
     const BOTH: &[Family] = &[Family::V4, Family::V6];
     const INTERVAL: Duration = Duration::from_secs(120);
 
-    /// A tracker that is spoken to, with a clock that the test moves.
+    /// A tracker's swarms, with a clock that the test moves.
     struct World {
         swarms: Swarms,
         rng: Rng,
-        now: Instant,
+        now: Moment,
     }
 
     impl World {
         fn new(interval: Duration, limits: Limits) -> Self {
-            let now = Instant::now();
-            Self { swarms: Swarms::new(interval, limits, now), rng: Rng::with_seed(1), now }
+            let swarms = Swarms::new(interval, limits);
+            Self { swarms, rng: Rng::with_seed(1), now: Moment::START }
         }
 
         fn wait(&mut self, seconds: u64) {
@@ -673,7 +640,7 @@ mod tests {
         #[test]
         fn whatever_happens_the_swarm_holds_who_announced(steps in steps()) {
             let mut world = World::default();
-            let mut expected: BTreeMap<SocketAddr, (bool, Instant)> = BTreeMap::new();
+            let mut expected: BTreeMap<SocketAddr, (bool, Moment)> = BTreeMap::new();
             for step in steps {
                 match step {
                     Step::Announce { number, seed } => {

@@ -15,6 +15,7 @@ use common::announce::{self, AnnounceRequest, AnnounceResponse, Family};
 use common::geometry::{Block, PieceIndex};
 use common::id::{InfoHash, PeerId};
 use common::message::Message;
+use common::moment::Moment;
 use fastrand::Rng;
 use tracker::swarms::{Full, Limits, Swarms};
 
@@ -122,7 +123,7 @@ impl World {
     /// An empty world at time `start`; any instant will do. All chance in it comes from `seed`.
     pub fn new(settings: Settings, seed: u64, start: Instant) -> Self {
         Self {
-            tracker: Swarms::new(settings.announce_interval, Limits::default(), start),
+            tracker: Swarms::new(settings.announce_interval, Limits::default()),
             settings,
             start,
             now: start,
@@ -346,7 +347,8 @@ impl World {
         };
         let back = self.now + 2 * link.delay;
         let from = address(host).ip();
-        let answer = self.tracker.announce(from, &request, &[Family::V4], self.now, &mut self.rng);
+        let now = Moment::START + (self.now - self.start);
+        let answer = self.tracker.announce(from, &request, &[Family::V4], now, &mut self.rng);
         self.cause(back, Happening::TrackerAnswered { host, answer });
     }
 
