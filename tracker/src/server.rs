@@ -58,9 +58,9 @@ impl Default for Config {
 /// Bounds on HTTP connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections; those above are closed at once.
+    /// Open connections; above, the oldest is closed.
     pub connections: usize,
-    /// Open connections of one IPv4 address, or of one IPv6 network of 64 bits.
+    /// The same for one IPv4 address, or one IPv6 network of 64 bits.
     pub connections_per_ip: usize,
     /// How long a connection may last, from accept to close.
     pub request_time: Duration,
@@ -266,9 +266,10 @@ impl Server {
                 }
             };
             let ip = from.ip().to_canonical();
-            if !self.has_room_for(ip) {
-                debug!("{from}: too many connections, closed");
-                continue;
+            if let Some(token) = self.to_evict(ip)
+                && let Some(evicted) = self.connections.remove(&token)
+            {
+                debug!("{}: evicted, too many connections", evicted.ip);
             }
             let token = Token(self.next_token);
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -284,10 +285,25 @@ impl Server {
         Outcome::HasMore
     }
 
-    fn has_room_for(&self, ip: IpAddr) -> bool {
-        let neighbors = self.connections.values().filter(|c| network(c.ip) == network(ip));
-        self.connections.len() < self.limits.connections
-            && neighbors.count() < self.limits.connections_per_ip
+    /// The connection to close, if any, so that one more from this address is within the limits.
+    ///
+    /// It is the oldest: a request takes a client a moment, so that one has either been answered or
+    /// sends its request slowly on purpose. To refuse the new connection instead would let one
+    /// client of an address lock out all others there.
+    fn to_evict(&self, ip: IpAddr) -> Option<Token> {
+        // Tokens are given out in order: the oldest come first.
+        let mut same_network = self
+            .connections
+            .iter()
+            .filter(|(_, other)| network(other.ip) == network(ip))
+            .map(|(&token, _)| token);
+        if same_network.clone().count() >= self.limits.connections_per_ip {
+            same_network.next()
+        } else if self.connections.len() >= self.limits.connections {
+            self.connections.first_key_value().map(|(&token, _)| token)
+        } else {
+            None
+        }
     }
 
     fn answer_datagrams(&mut self, number: usize, now: Moment) -> Outcome {

@@ -107,6 +107,15 @@ fn read_to_end(mut stream: TcpStream) -> String {
     String::from_utf8(response).unwrap()
 }
 
+/// As above; a reset is an end, too.
+fn read_to_close(mut stream: TcpStream) -> String {
+    let mut response = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut response) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    String::from_utf8(response).unwrap()
+}
+
 fn request(port: u16, left: u64) -> AnnounceRequest {
     AnnounceRequest {
         info_hash: InfoHash([0xff; 20]),
@@ -218,29 +227,52 @@ fn a_slow_client_is_closed_at_its_deadline_and_others_are_served_meanwhile() {
     let mut slow = tracker.connect();
     slow.write_all(b"GET /announce?").unwrap();
     assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
-    // Nothing was answered: the end of the stream, or a reset.
-    let mut rest = Vec::new();
-    match slow.read_to_end(&mut rest) {
-        Ok(length) => assert_eq!(length, 0),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    assert_eq!(read_to_close(slow), "");
+}
+
+/// The default bounds; only the deadline is longer than any test waits.
+const NO_DEADLINE: Limits =
+    Limits { connections: 900, connections_per_ip: 200, request_time: Duration::from_secs(3600) };
+
+#[test]
+fn half_sent_requests_do_not_lock_out_others_at_the_same_address() {
+    let tracker = Tracker::start(&[V4], NO_DEADLINE);
+    let mut held: Vec<_> = (0..200).map(|_| tracker.connect()).collect();
+    for stream in &mut held {
+        stream.write_all(b"GET /announce?").unwrap();
     }
+    assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+    // The oldest was closed for it; the others may still finish.
+    assert_eq!(read_to_close(held.remove(0)), "");
+    let mut next = held.remove(0);
+    next.write_all(&ANNOUNCE.as_bytes()["GET /announce?".len()..]).unwrap();
+    assert!(read_to_end(next).ends_with(ANSWER));
 }
 
 #[test]
-fn connections_above_the_bound_of_an_address_are_closed() {
-    let limits = Limits { connections_per_ip: 3, ..Limits::default() };
+fn answered_connections_that_stay_open_do_not_lock_out_others() {
+    let limits = Limits { connections_per_ip: 3, ..NO_DEADLINE };
     let tracker = Tracker::start(&[V4], limits);
-    // They are accepted in the order of their coming.
+    // The tracker closes its side after the answer, these clients leave theirs open.
+    let _held: Vec<_> = (0..3)
+        .map(|_| {
+            let mut stream = tracker.connect();
+            stream.write_all(ANNOUNCE.as_bytes()).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+            stream
+        })
+        .collect();
+    assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+}
+
+#[test]
+fn when_all_places_are_taken_the_oldest_connection_is_closed() {
+    let limits = Limits { connections: 3, ..NO_DEADLINE };
+    let tracker = Tracker::start(&[V4], limits);
     let mut held: Vec<_> = (0..3).map(|_| tracker.connect()).collect();
-    let mut refused = tracker.connect();
-    let mut rest = Vec::new();
-    match refused.read_to_end(&mut rest) {
-        Ok(length) => assert_eq!(length, 0),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-    }
-    // Those within are served still, and UDP knows no connections.
-    held[0].write_all(ANNOUNCE.as_bytes()).unwrap();
-    assert!(read_to_end(held.remove(0)).ends_with(ANSWER));
+    assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+    assert_eq!(read_to_close(held.remove(0)), "");
+    // UDP has no connections.
     assert_eq!(tracker.udp(tracker.addresses[0], &request(1001, 5)).peers, []);
 }
 
