@@ -283,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_peer_is_forgotten() {
+        let mut responder = responder();
+        let peer = "10.0.0.1:4000".parse().unwrap();
+        ask(&mut responder, peer, Moment::START, udp_announce(announce(6881, 5)));
+        for (seconds, known) in [(240, true), (241, false)] {
+            responder.expire(Moment::START + Duration::from_secs(seconds));
+            assert_eq!(responder.swarms.scrape(&HASH).is_some(), known, "after {seconds} s");
+        }
+    }
+
+    #[test]
     fn an_answer_over_ipv6_fits_a_packet_of_1280_bytes() {
         let now = Moment::START;
         let mut responder = responder();
