@@ -38,7 +38,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// At most 110 MiB of IPv4 peers or 160 MiB with IPv6: a swarm of a single peer costs 400 to 600
+    /// At most 110 MiB of IPv4 peers or 130 MiB with IPv6: a swarm of a single peer costs 420 to 470
     /// bytes, a further peer 30 to 60.
     fn default() -> Self {
         Self { torrents: 200_000, peers_per_torrent: 200_000, peers: 1_000_000 }
@@ -342,9 +342,7 @@ impl<Ip: Copy + Eq + Hash> Peers<Ip> {
         self.leechers = self.peers[..self.leechers].values().filter(|peer| stays(peer)).count();
         self.peers.retain(|_, peer| stays(peer));
         // A crowd that has left must not hold its memory: the limits count peers, not capacity.
-        if self.peers.capacity() > 4 * self.peers.len() {
-            self.peers.shrink_to(2 * self.peers.len());
-        }
+        self.peers.shrink_to(2 * self.peers.len());
     }
 
     fn address(&self, position: usize) -> (Ip, u16) {
@@ -519,6 +517,20 @@ mod tests {
         world.wait(240);
         assert_eq!(world.swarms.scrape(&HASH), None);
         assert_eq!(world.swarms.peer_count, 0);
+    }
+
+    #[test]
+    fn memory_follows_the_number_of_peers() {
+        let mut world = World::default();
+        for number in 0..5_000 {
+            world.announce(peer(number), 5, None);
+        }
+        for number in 1_000..5_000 {
+            world.announce(peer(number), 5, Some(Event::Stopped));
+        }
+        world.wait(240);
+        let capacity = world.swarms.swarms[&HASH].v4.peers.capacity();
+        assert!((2_000..4_000).contains(&capacity), "{capacity}");
     }
 
     #[test]
