@@ -24,19 +24,19 @@ const MAX_DRAIN: usize = 64 * 1024;
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     pub(crate) ip: IpAddr,
-    /// When it is dropped, whatever it is doing.
+    /// When it is closed, in whatever state.
     pub(crate) deadline: Moment,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// What has come of the request head.
+    /// The part of the request head received so far.
     Reading(Vec<u8>),
-    /// What has not been sent of the response.
+    /// The response, and how many of its bytes are sent.
     Writing { response: Vec<u8>, sent: usize },
-    /// All is sent. To close with unread bytes in the socket would reset the connection, and the
-    /// client could lose the response; so the rest is read until it closes too.
+    /// The response is sent. Closing with unread bytes in the socket would reset the connection,
+    /// and the client could lose the response; so the rest is read until the client closes, too.
     Draining { read: usize },
 }
 
@@ -45,7 +45,7 @@ enum State {
 pub(crate) enum Turn {
     /// The socket would block: nothing to do before its next event.
     Waits,
-    /// The client has gone, or everything is said.
+    /// The client has disconnected, or has its answer.
     Ends,
 }
 
@@ -54,12 +54,12 @@ impl Connection {
         Self { stream, ip, deadline, state: State::Reading(Vec::new()) }
     }
 
-    /// Goes on as far as the socket allows. What it reads and writes in all is bounded, so a turn
-    /// needs no budget.
+    /// Reads and writes until the socket would block. The total is bounded, so a turn needs no
+    /// budget.
     pub(crate) fn turn(&mut self, responder: &mut Responder, now: Moment) -> Turn {
         match self.advance(responder, now) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Turn::Waits,
-            // The client's affair: it has reset the connection, for instance.
+            // An error concerns this client only: it has reset the connection, for instance.
             Err(_) | Ok(()) => Turn::Ends,
         }
     }

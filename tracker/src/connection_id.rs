@@ -49,7 +49,7 @@ mod tests {
     const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn an_id_is_good_for_two_minutes() {
+    fn an_id_is_valid_for_two_minutes() {
         let ids = ConnectionIds::default();
         let issued = Moment::START + Duration::from_secs(1000);
         let id = ids.issue(ALICE, issued);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_good_for_one_address_only() {
+    fn an_id_is_valid_for_one_address_only() {
         let now = Moment::START;
         let ids = ConnectionIds::default();
         assert!(!ids.is_valid(ids.issue(ALICE, now), BOB, now));

@@ -1,7 +1,7 @@
 //! HTTP as far as a tracker needs it: bytes in, request out; response out (BEP 3, 48).
 //!
 //! A failed announce is a success of HTTP: status 200 and a bencoded `failure reason`, which
-//! clients show to their users. Other statuses are for whoever is not a BitTorrent client.
+//! clients show to their users. Other statuses are for programs that are not BitTorrent clients.
 
 use httparse::Status;
 
@@ -15,7 +15,7 @@ pub const MAX_HEAD_LENGTH: usize = 8 * 1024;
 /// Most header lines in a head.
 const MAX_HEADERS: usize = 64;
 
-/// What a client wants.
+/// A client's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `GET /announce?…`
@@ -26,13 +26,13 @@ pub enum Request {
     Home,
 }
 
-/// A request that gets no answer but why.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// An announce or scrape with a wrong query.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// A path that a tracker does not have.
+    /// An unknown path.
     #[error("this is a BitTorrent tracker: it has /announce and /scrape")]
     NotFound,
     /// A method other than GET.
@@ -46,7 +46,7 @@ pub enum RequestError {
     Malformed(httparse::Error),
 }
 
-/// Reads a request from the bytes that have come so far; `None` if it is not complete yet.
+/// Reads a request from the bytes received so far; `None` if it is not complete yet.
 pub fn parse(head: &[u8]) -> Result<Option<Request>, RequestError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);

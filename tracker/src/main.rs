@@ -14,8 +14,8 @@ use tracker::server::{Config, Server};
 
 /// A BitTorrent tracker: tells the peers of a torrent about each other.
 ///
-/// It takes announces and scrapes over HTTP and UDP on the same port. What it knows is in memory
-/// and is forgotten when it stops.
+/// It answers announces and scrapes over HTTP and UDP on the same port. Its state is in memory
+/// only and is lost when it stops.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLE, after_long_help = EXAMPLE)]
 struct Args {

@@ -1,8 +1,8 @@
 //! From a request to its answer, over HTTP and UDP; no socket and no clock.
 //!
-//! Over UDP anybody can write another's address on a packet. So a sender first shows, by a
-//! connection id, that it receives at its address; before that no answer is longer than what asked
-//! for it, or the tracker would multiply an attacker's traffic onto a victim.
+//! Over UDP a sender can forge its source address. So it first proves, by a connection id, that it
+//! receives at that address; before that no answer is longer than its request, or the tracker would
+//! amplify an attacker's traffic toward a victim.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,7 +21,7 @@ use crate::swarms::{Full, Swarms};
 /// Most IPv6 peers in a packet: it fits the 1280 bytes that every IPv6 network carries whole.
 const MAX_V6_PEERS_IN_PACKET: u32 = 67;
 
-/// What a tracker knows, and how it answers from it.
+/// The state of a tracker, and its answers.
 #[derive(Debug)]
 pub struct Responder {
     swarms: Swarms,
@@ -72,7 +72,7 @@ impl Responder {
         http::response(status, &body)
     }
 
-    /// The packet that answers this one; `None` if it deserves none.
+    /// The answer to a packet; `None` if the packet is invalid.
     pub fn udp(&mut self, packet: &[u8], from: SocketAddr, now: Moment) -> Option<Vec<u8>> {
         let ip = from.ip().to_canonical();
         let family = Family::of(from);
@@ -110,7 +110,7 @@ impl Responder {
         Some(response.encode(family))
     }
 
-    /// Forgets peers that have been silent for too long.
+    /// Removes peers that have been silent for too long.
     pub fn expire(&mut self, now: Moment) {
         self.swarms.expire(now);
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_id_serves_whom_it_was_issued_to_and_not_for_ever() {
+    fn a_connection_id_serves_its_own_address_for_two_minutes() {
         let now = Moment::START;
         let mut responder = responder();
         let (alice, bob): (SocketAddr, SocketAddr) =

@@ -1,7 +1,7 @@
 //! The loop that waits for the network: one mio poll for HTTP and UDP, on as many addresses as
 //! asked for (K&R 2.7).
 //!
-//! Everything that a stranger can use up has a bound in [`Limits`] or in [`swarms::Limits`].
+//! Every resource that strangers can exhaust has a bound in [`Limits`] or in [`swarms::Limits`].
 
 #![allow(
     clippy::disallowed_methods,
@@ -27,7 +27,7 @@ use crate::listen::{Endpoint, ListenError, listen};
 use crate::responder::Responder;
 use crate::swarms::{self, Swarms};
 
-/// What a server is to do.
+/// How a server is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses to listen on; none means all of the machine.
@@ -77,10 +77,10 @@ impl Default for Limits {
 /// Why a server does not start, or stops by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// An address that cannot be had.
+    /// An address that cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The system does not tell us of events any more.
+    /// The system's poll fails.
     #[error("cannot wait for network events")]
     Poll(#[from] io::Error),
 }
@@ -96,9 +96,9 @@ pub struct Server {
     connections: BTreeMap<Token, Connection>,
     /// The token of the next connection; none is used twice.
     next_token: usize,
-    /// Who has something to do.
+    /// Sockets that have something to do.
     ready: BTreeSet<Token>,
-    /// Sockets that failed for lack of something that may come back, such as descriptors.
+    /// Sockets that failed for lack of something that may become free again, such as descriptors.
     resting: BTreeSet<Token>,
     rest_until: Option<Moment>,
     next_expiry: Moment,
@@ -140,7 +140,7 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_millis(200);
 
 impl Server {
-    /// Takes the addresses. From here on clients can connect.
+    /// Binds the addresses. From here on clients can connect.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
         let mut endpoints = listen(&config.addresses, config.port)?;
         let poll = Poll::new()?;
@@ -179,7 +179,7 @@ impl Server {
         self.local_addresses().next().expect("a server has an address").port()
     }
 
-    /// With which to end [`Self::run`].
+    /// Ends [`Self::run`].
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
     }
@@ -224,7 +224,7 @@ impl Server {
         Moment::START + self.started.elapsed()
     }
 
-    /// Gives everyone that is ready one turn; who has more to do after it stays ready.
+    /// Gives each ready socket one turn; one that has more to do after it stays ready.
     fn serve_ready(&mut self, now: Moment) {
         for token in std::mem::take(&mut self.ready) {
             if self.resting.contains(&token) {
@@ -382,8 +382,8 @@ enum Outcome {
     Rests,
 }
 
-/// Errors of a shared socket that are about one client: a connection given up before it was
-/// accepted, or an earlier answer to a port where nobody is (on Windows, a reset of the socket).
+/// Errors of a shared socket that concern one client: a connection aborted before it was accepted,
+/// or an earlier answer to a closed port (on Windows, a reset of the socket).
 fn is_of_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

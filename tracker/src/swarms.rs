@@ -26,7 +26,7 @@ pub const DEFAULT_NUM_WANT: u32 = 50;
 /// Most peers in an answer, whatever the request says: enough to begin with, and 1200 bytes.
 pub const MAX_NUM_WANT: u32 = 200;
 
-/// How much a tracker holds; a stranger can announce as many info-hashes and ports as he likes.
+/// How much a tracker holds; strangers can announce any number of info-hashes and ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Swarms with at least one peer.
@@ -38,14 +38,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// At most 110 MiB of IPv4 peers or 130 MiB with IPv6: a swarm of a single peer costs 420 to 470
-    /// bytes, a further peer 30 to 60.
+    /// At most 110 MiB of IPv4 peers or 130 MiB with IPv6: a swarm of a single peer costs 420 to
+    /// 470 bytes, a further peer 30 to 60.
     fn default() -> Self {
         Self { torrents: 200_000, peers_per_torrent: 200_000, peers: 1_000_000 }
     }
 }
 
-/// There is no room for a new peer; those that are in stay.
+/// There is no room for a new peer; the known ones stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
     /// See [`Limits::torrents`].
@@ -59,7 +59,7 @@ pub enum Full {
     Peers,
 }
 
-/// All swarms of a tracker. One exists while it has a peer, and is forgotten with its last.
+/// All swarms of a tracker. One exists as long as it has a peer.
 #[derive(Debug)]
 pub struct Swarms {
     swarms: BTreeMap<InfoHash, Swarm>,
@@ -77,7 +77,7 @@ impl Swarms {
         Self { swarms: BTreeMap::new(), peer_count: 0, interval, limits }
     }
 
-    /// Takes in what a peer reports, and answers with others at random: at most 200, not itself,
+    /// Records what a peer reports, and answers with others at random: at most 200, not itself,
     /// no seeds for a seed, and only those whose addresses are of a family in `families`.
     ///
     /// The peer is known by the address that it sends from and the port that it reports.
@@ -115,7 +115,8 @@ impl Swarms {
         self.swarms.get(info_hash).map(Swarm::scrape)
     }
 
-    /// Forgets whoever has been silent for two intervals, or for one and 30 s if that is longer.
+    /// Removes peers that have been silent for two intervals, or for one and 30 s if that is
+    /// longer.
     pub fn expire(&mut self, now: Moment) {
         let timeout = (2 * self.interval).max(self.interval + 30);
         let Some(oldest) = seconds(now).checked_sub(timeout) else { return };
@@ -490,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_is_removed_and_told_of_nobody() {
+    fn a_peer_that_stops_is_removed_and_gets_no_peers() {
         let mut world = World::default();
         world.announce(peer(1), 5, None);
         world.announce(peer(2), 5, None);
@@ -505,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_for_two_intervals_is_forgotten() {
+    fn a_peer_that_is_silent_for_two_intervals_is_removed() {
         let mut world = World::default();
         world.announce(peer(1), 5, None);
         world.announce(peer(2), 5, None);
@@ -614,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_tracker_keeps_whom_it_has_and_refuses_the_rest() {
+    fn a_full_tracker_keeps_its_peers_and_refuses_new_ones() {
         let limits = Limits { torrents: 2, peers_per_torrent: 2, peers: 3 };
         let mut world = World::new(INTERVAL, limits);
         let mut ask = |number, hash, event| {
@@ -666,7 +667,7 @@ mod tests {
     proptest! {
         /// Against a plain map from peers to (seed, last seen).
         #[test]
-        fn whatever_happens_the_swarm_holds_who_announced(steps in steps()) {
+        fn a_swarm_holds_exactly_the_peers_that_announced(steps in steps()) {
             let mut world = World::default();
             let mut expected: BTreeMap<SocketAddr, (bool, Moment)> = BTreeMap::new();
             for step in steps {

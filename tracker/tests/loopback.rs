@@ -16,10 +16,10 @@ use tracker::server::{Config, Limits, Server, ServerError, StopHandle};
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// How long a test waits for what should come at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for an answer that should come at once.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A tracker on a thread of its own, until the end of the test.
+/// A tracker on its own thread until the end of the test.
 struct Tracker {
     addresses: Vec<SocketAddr>,
     stop: StopHandle,
@@ -42,11 +42,11 @@ impl Tracker {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.addresses[0]).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         stream
     }
 
-    /// What is answered to these bytes, to the end.
+    /// Sends these bytes and reads the whole answer.
     fn exchange(&self, request: &[u8]) -> String {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
@@ -56,7 +56,7 @@ impl Tracker {
     fn http(&self, address: SocketAddr, request: &AnnounceRequest) -> AnnounceResponse {
         let url = announce_url("/announce", request);
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         write!(stream, "GET {url} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
         let mut response = Vec::new();
         stream.read_to_end(&mut response).unwrap();
@@ -71,7 +71,7 @@ impl Tracker {
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
         let socket = UdpSocket::bind((unspecified, 0)).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         socket.connect(address).unwrap();
         let ask = |request: Request| {
             let mut buffer = [0; 2048];
@@ -280,7 +280,7 @@ fn when_all_places_are_taken_the_oldest_connection_is_closed() {
 fn nonsense_packets_are_not_answered_and_do_no_harm() {
     let tracker = Tracker::v4();
     let socket = UdpSocket::bind((V4, 0)).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
     for length in 0..100 {
         socket.send_to(&vec![0xff; length], tracker.addresses[0]).unwrap();
     }

@@ -55,7 +55,7 @@ pub struct AnnounceQuery {
     pub compact: bool,
 }
 
-/// What is wrong with a query, in words for whoever wrote the client.
+/// What is wrong with a query, worded for the author of the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A parameter without which there is no answer.
@@ -75,7 +75,7 @@ pub enum QueryError {
     /// Not a decimal number that fits 64 bits.
     #[error("{0} is not a decimal number")]
     Number(&'static str),
-    /// Nobody can be reached there.
+    /// Port 0, or more than 16 bits.
     #[error("port is not between 1 and 65535")]
     Port,
     /// A scrape that names no torrent asks for all of them.
@@ -183,7 +183,7 @@ fn twenty_bytes(name: &'static str, value: &[u8]) -> Result<[u8; 20], QueryError
 /// The body of the answer to an announce.
 ///
 /// Compact, IPv4 peers go under `peers` and IPv6 peers under `peers6` (BEP 23, 7); otherwise all
-/// are dictionaries under `peers`, without the peer ids that nobody needs to connect.
+/// are dictionaries under `peers`, without the peer ids, which no client needs in order to connect.
 pub fn encode_response(response: &AnnounceResponse, compact: bool) -> Vec<u8> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     write_compact(&response.peers, Family::V4, &mut v4);
@@ -259,7 +259,7 @@ pub enum ResponseError {
 /// Reads the body of the answer to an announce, in all the forms that trackers give it.
 ///
 /// Keys in any order; `peers` and `peers6` as a string or as a list, also an empty one. Addresses
-/// that can be no peer are left out; an interval out of bounds is moved to the nearest lawful one.
+/// that can be no peer are left out; an interval out of bounds is clamped.
 pub fn decode_response(body: &[u8]) -> Result<AnnounceResponse, ResponseError> {
     if body.len() > MAX_RESPONSE_LENGTH {
         return Err(ResponseError::TooLong);
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn optional_parameters_that_make_no_sense_are_as_good_as_absent() {
+    fn optional_parameters_that_make_no_sense_count_as_absent() {
         let plain = parse_announce(query("").as_bytes()).unwrap();
         assert_eq!((plain.request.num_want, plain.request.event), (None, None));
         for front in [

@@ -1,4 +1,4 @@
-//! What a peer and a tracker tell each other: the values, free of how they travel.
+//! What a peer and a tracker tell each other: the values, in no protocol's encoding.
 //!
 //! [`http`] is their form in a query and a bencoded answer (BEP 3, 7, 23, 48), [`udp`] their form
 //! in packets (BEP 15).
@@ -15,7 +15,7 @@ pub mod udp;
 pub enum Event {
     /// The first announce of a run.
     Started,
-    /// The last piece has just been verified; not sent by whoever started with all of them.
+    /// The last piece has just been verified; not sent by a peer that started with all of them.
     Completed,
     /// The peer leaves.
     Stopped,
@@ -51,7 +51,7 @@ pub struct AnnounceRequest {
     pub event: Option<Event>,
     /// How many peers it would like; `None` leaves that to the tracker.
     pub num_want: Option<u32>,
-    /// Random, the same for the whole run: known again after a change of address (BEP 7).
+    /// Random, the same for the whole run: identifies the peer after a change of address (BEP 7).
     pub key: u32,
     /// What the tracker last gave as [`AnnounceResponse::tracker_id`]; travels over HTTP only.
     pub tracker_id: Option<Vec<u8>>,
@@ -121,7 +121,7 @@ pub fn is_dialable(address: SocketAddr) -> bool {
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
-/// The interval that a tracker sent, made usable: a tracker cannot make us call without pause.
+/// The interval that a tracker sent, within bounds: it cannot make us announce without pause.
 fn clamp_interval(seconds: i64) -> u32 {
     let seconds = seconds.clamp(1, i64::from(MAX_INTERVAL));
     u32::try_from(seconds).expect("at most MAX_INTERVAL")

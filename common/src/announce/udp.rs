@@ -88,7 +88,7 @@ pub enum PacketError {
     /// None of the four that exist.
     #[error("event {0} does not exist")]
     Event(u32),
-    /// Nobody can be reached there.
+    /// Port 0.
     #[error("port 0 cannot be connected to")]
     Port,
     /// None or more than [`MAX_SCRAPE`].
@@ -483,7 +483,7 @@ mod tests {
         fn no_packet_panics(packet in prop::collection::vec(any::<u8>(), 0..200), action in 0_u8..5) {
             let _ = Request::decode(&packet);
             let _ = Response::decode(&packet, Family::V4);
-            // Random bytes hardly ever hold an action: put one where each side looks for it.
+            // Random bytes rarely hold an action: put one where each side looks for it.
             let mut packet = packet;
             if let Some(start) = packet.get_mut(..12) {
                 start[..4].copy_from_slice(&[0, 0, 0, action]);
