@@ -1,9 +1,13 @@
 //! Which pieces a peer has, one bit each (BEP 3). It is kept as it goes over the wire.
 
+use serde::{Deserialize, Serialize};
+
 use crate::geometry::PieceIndex;
+use crate::hex;
 
 /// A set of the pieces of one torrent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Bitfield {
     /// Bit 7 of byte 0 is piece 0; the bits after the last piece are zero.
     bytes: Box<[u8]>,
@@ -12,7 +16,29 @@ pub struct Bitfield {
     count: u32,
 }
 
-/// A bitfield message that does not fit the torrent.
+/// How a [`Bitfield`] is serialized.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    pieces: u32,
+    /// Of the bytes of a bitfield message.
+    hex: String,
+}
+
+impl From<Bitfield> for Written {
+    fn from(bitfield: Bitfield) -> Self {
+        Self { pieces: bitfield.piece_count, hex: hex::encode(&bitfield.bytes) }
+    }
+}
+
+impl TryFrom<Written> for Bitfield {
+    type Error = BitfieldError;
+
+    fn try_from(Written { pieces, hex }: Written) -> Result<Self, BitfieldError> {
+        Self::from_bytes(&hex::decode(&hex).ok_or(BitfieldError::NotHex)?, pieces)
+    }
+}
+
+/// Bytes that are not a bitfield of the torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BitfieldError {
     /// It must have a bit for each piece, rounded up to bytes.
@@ -26,6 +52,9 @@ pub enum BitfieldError {
     /// The bits after the last piece must be zero.
     #[error("bitfield has a spare bit set")]
     SpareBit,
+    /// The serialized form is not in hex digits.
+    #[error("bitfield is not in hex digits")]
+    NotHex,
 }
 
 impl Bitfield {
@@ -70,7 +99,7 @@ impl Bitfield {
         }
     }
 
-    /// Takes a piece out; taking it out twice changes nothing.
+    /// Removes a piece; removing it twice changes nothing.
     pub fn remove(&mut self, piece: PieceIndex) {
         if self.contains(piece) {
             self.bytes[piece.as_usize() / 8] &= !Self::bit(piece);
@@ -108,13 +137,10 @@ impl Bitfield {
         (0..self.piece_count).map(PieceIndex::new).filter(|&piece| self.contains(piece))
     }
 
-    /// How many pieces are here that are not in `other`, a bitfield of the same torrent.
+    /// How many pieces are in this set but not in `other`, a bitfield of the same torrent.
     pub fn count_missing_in(&self, other: &Self) -> u32 {
-        self.bytes
-            .iter()
-            .zip(&other.bytes)
-            .map(|(ours, theirs)| (ours & !theirs).count_ones())
-            .sum()
+        let bytes = self.bytes.iter().zip(&other.bytes);
+        bytes.map(|(ours, theirs)| (ours & !theirs).count_ones()).sum()
     }
 
     /// The payload of a bitfield message.
@@ -167,6 +193,23 @@ mod tests {
             let full = Bitfield::full(piece_count);
             assert!(full.is_full());
             assert_eq!(Bitfield::from_bytes(full.as_bytes(), piece_count), Ok(full));
+        }
+    }
+
+    #[test]
+    fn a_serialized_bitfield_reads_back_or_is_refused() {
+        let bitfield = Bitfield::from_bytes(&[0xc0, 0x40], 10).unwrap();
+        let text = r#"{"pieces":10,"hex":"c040"}"#;
+        assert_eq!(serde_json::to_string(&bitfield).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Bitfield>(text).unwrap(), bitfield);
+        for (from, to, error) in [
+            ("c040", "c041", "bitfield has a spare bit set"),
+            ("c040", "c0", "bitfield has 1 bytes, expected 2"),
+            ("c040", "c04x", "bitfield is not in hex digits"),
+            ("10", "4294967295", "bitfield has 2 bytes, expected 536870912"),
+        ] {
+            let refused = serde_json::from_str::<Bitfield>(&text.replace(from, to)).unwrap_err();
+            assert!(refused.to_string().starts_with(error), "{refused}");
         }
     }
 

@@ -2,10 +2,8 @@
 //!
 //! TCP keeps the order of the bytes but not the cuts between them: one `send` may arrive in many
 //! `read`s, many in one. So each message is preceded by its length, a big-endian u32, and the
-//! receiver collects bytes until a whole frame is there. [`FrameReader`] does that for a loop that
-//! must never wait; [`read_frame`] and [`write_frame`] do it for a blocking socket.
-
-use std::io::{self, Read, Write};
+//! receiver collects bytes until a whole frame has arrived. [`FrameReader`] does that for a loop
+//! that must never wait.
 
 /// Bytes of the length in front of each frame.
 pub const PREFIX_LENGTH: usize = 4;
@@ -17,9 +15,13 @@ const INITIAL_CAPACITY: usize = 36 * 1024;
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: Vec<u8>,
-    /// What came and was not taken yet is `buffer[start..end]`.
+    /// The bytes received and not taken yet are `buffer[start..end]`.
     start: usize,
     end: usize,
+    /// How many bytes the last [`Self::take`] needs at `start`; the buffer grows to hold them.
+    wanted: usize,
+    /// Bytes of the stream to drop when they come.
+    skipping: usize,
     max_frame: usize,
 }
 
@@ -36,25 +38,17 @@ pub struct FrameTooLong {
 impl FrameReader {
     /// A reader that refuses frames of more than `max_frame` bytes (without the prefix).
     pub fn new(max_frame: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, end: 0, max_frame }
+        Self { buffer: Vec::new(), start: 0, end: 0, wanted: 0, skipping: 0, max_frame }
     }
 
-    /// Where to put the next bytes of the stream. Then call [`Self::filled`]. Never empty if the
-    /// whole frames that have come were taken before.
+    /// Where to put the next bytes of the stream; then call [`Self::filled`]. Take what is here
+    /// first: the space is never empty after a [`Self::frame_length`] or [`Self::take`]
+    /// that found too little.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-        // The longest frame announced so far was checked before it counts here, so the buffer
-        // never grows beyond `max_frame` on a stranger's word.
-        let wanted = self.wanted().max(INITIAL_CAPACITY);
-        if self.buffer.len() - self.start < wanted || self.end == self.buffer.len() {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-            if self.buffer.len() < wanted {
-                self.buffer.resize(wanted, 0);
-            }
-        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let capacity = self.buffer.len().max(self.wanted).max(INITIAL_CAPACITY);
+        self.buffer.resize(capacity, 0);
         &mut self.buffer[self.end..]
     }
 
@@ -62,82 +56,54 @@ impl FrameReader {
     pub fn filled(&mut self, length: usize) {
         self.end += length;
         debug_assert!(self.end <= self.buffer.len(), "only the space can be filled");
+        self.drop_skipped();
     }
 
-    /// The next whole frame without its prefix, or `None` until more bytes come.
-    pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameTooLong> {
+    /// Length of the next frame, once its prefix has arrived.
+    pub fn frame_length(&self) -> Result<Option<usize>, FrameTooLong> {
         let Some(prefix) = self.peek().first_chunk::<PREFIX_LENGTH>() else { return Ok(None) };
         let length = u32::from_be_bytes(*prefix);
-        let whole = self.check(length)? + PREFIX_LENGTH;
-        Ok(self.take(whole).map(|frame| &frame[PREFIX_LENGTH..]))
+        match usize::try_from(length) {
+            Ok(bytes) if bytes <= self.max_frame => Ok(Some(bytes)),
+            _ => Err(FrameTooLong { length, max: self.max_frame }),
+        }
     }
 
-    /// Takes `length` bytes that stand outside the framing (a handshake), once they are there.
+    /// Takes `length` bytes, whatever the framing (a handshake), once all have arrived. The buffer
+    /// grows for them, so the caller has checked the length.
     pub fn take(&mut self, length: usize) -> Option<&[u8]> {
-        let start = self.start;
-        (self.end - start >= length).then(|| {
-            self.start += length;
-            &self.buffer[start..start + length]
-        })
+        let here = self.end - self.start >= length;
+        self.wanted = if here { 0 } else { length };
+        here.then(|| self.take_up_to(length))
     }
 
-    /// What came and was not taken yet.
+    /// Takes at most `length` bytes, whatever the framing: as much of a block as has arrived.
+    pub fn take_up_to(&mut self, length: usize) -> &[u8] {
+        let start = self.start;
+        self.start += length.min(self.end - start);
+        &self.buffer[start..self.start]
+    }
+
+    /// Drops the next `length` bytes of the stream, those to come as well, without keeping them.
+    pub fn skip(&mut self, length: usize) {
+        self.skipping += length;
+        self.drop_skipped();
+    }
+
+    /// The bytes received and not taken yet.
     pub fn peek(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// Bytes of the frame that has begun, as far as its prefix is here and lawful.
-    fn wanted(&self) -> usize {
-        let prefix = self.peek().first_chunk::<PREFIX_LENGTH>();
-        let length = prefix.and_then(|prefix| self.check(u32::from_be_bytes(*prefix)).ok());
-        length.map_or(0, |length| length + PREFIX_LENGTH)
+    /// Whether the reader is empty: no byte is waiting to be taken or still to be skipped.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end && self.skipping == 0
     }
 
-    fn check(&self, length: u32) -> Result<usize, FrameTooLong> {
-        match usize::try_from(length) {
-            Ok(bytes) if bytes <= self.max_frame => Ok(bytes),
-            _ => Err(FrameTooLong { length, max: self.max_frame }),
-        }
+    fn drop_skipped(&mut self) {
+        let dropped = self.take_up_to(self.skipping).len();
+        self.skipping -= dropped;
     }
-}
-
-/// Waits for the next frame; `None` when the stream ends between two frames.
-///
-/// # Errors
-/// As the reader; `InvalidData` for a frame of more than `max_frame` bytes; `UnexpectedEof` when
-/// the stream ends inside a frame.
-pub fn read_frame(stream: &mut impl Read, max_frame: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut prefix = [0; PREFIX_LENGTH];
-    // A stream may end here and only here, so the first byte is read by itself.
-    let first = loop {
-        match stream.read(&mut prefix[..1]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => break result?,
-        }
-    };
-    if first == 0 {
-        return Ok(None);
-    }
-    stream.read_exact(&mut prefix[1..])?;
-    let length = FrameReader::new(max_frame)
-        .check(u32::from_be_bytes(prefix))
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let mut frame = vec![0; length];
-    stream.read_exact(&mut frame)?;
-    Ok(Some(frame))
-}
-
-/// Writes a frame with its length in front, in one `write` where the system takes it all.
-///
-/// # Errors
-/// As the writer; `InvalidInput` for a frame whose length does not fit a u32.
-pub fn write_frame(stream: &mut impl Write, frame: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(frame.len())
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let mut bytes = Vec::with_capacity(PREFIX_LENGTH + frame.len());
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(frame);
-    stream.write_all(&bytes)
 }
 
 #[cfg(test)]
@@ -146,6 +112,20 @@ mod tests {
 
     use super::*;
 
+    impl FrameReader {
+        /// The next whole frame without its prefix, or `None` until more bytes come.
+        fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameTooLong> {
+            let Some(length) = self.frame_length()? else { return Ok(None) };
+            Ok(self.take(PREFIX_LENGTH + length).map(|frame| &frame[PREFIX_LENGTH..]))
+        }
+    }
+
+    /// Puts bytes of the stream into the reader.
+    fn feed(reader: &mut FrameReader, bytes: &[u8]) {
+        reader.space()[..bytes.len()].copy_from_slice(bytes);
+        reader.filled(bytes.len());
+    }
+
     /// Feeds the stream in the given cuts and collects the frames.
     fn frames_of(stream: &[u8], cuts: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
         let mut reader = FrameReader::new(1000);
@@ -153,34 +133,36 @@ mod tests {
         let mut rest = stream;
         let mut cuts = cuts.chain(std::iter::repeat(usize::MAX));
         while !rest.is_empty() {
-            let space = reader.space();
-            let length = cuts.next().expect("endless").clamp(1, rest.len().min(space.len()));
-            space[..length].copy_from_slice(&rest[..length]);
-            reader.filled(length);
+            let longest = rest.len().min(reader.space().len());
+            let length = cuts.next().expect("endless").clamp(1, longest);
+            feed(&mut reader, &rest[..length]);
             rest = &rest[length..];
             while let Some(frame) = reader.next_frame().unwrap() {
                 frames.push(frame.to_vec());
             }
         }
-        assert!(reader.peek().is_empty());
+        assert!(reader.is_empty());
         frames
     }
 
     #[test]
     fn a_length_over_the_limit_is_refused_before_the_buffer_grows() {
         let mut reader = FrameReader::new(1000);
-        reader.space()[..4].copy_from_slice(&[0xff; 4]);
-        reader.filled(4);
+        feed(&mut reader, &[0xff; 4]);
         let error = FrameTooLong { length: u32::MAX, max: 1000 };
         assert_eq!(reader.next_frame(), Err(error));
-        assert!(reader.space().len() <= INITIAL_CAPACITY);
+        assert_eq!(reader.space().len(), INITIAL_CAPACITY - 4);
+
+        let mut reader = FrameReader::new(1000);
+        feed(&mut reader, &1001_u32.to_be_bytes());
+        assert_eq!(reader.next_frame(), Err(FrameTooLong { length: 1001, max: 1000 }));
     }
 
     #[test]
     fn the_buffer_grows_to_the_announced_frame_and_no_further() {
         let mut reader = FrameReader::new(1 << 20);
-        reader.space()[..4].copy_from_slice(&(1_u32 << 20).to_be_bytes());
-        reader.filled(4);
+        feed(&mut reader, &(1_u32 << 20).to_be_bytes());
+        assert_eq!(reader.space().len(), INITIAL_CAPACITY - 4);
         assert_eq!(reader.next_frame(), Ok(None));
         assert_eq!(reader.space().len(), 1 << 20);
     }
@@ -188,21 +170,38 @@ mod tests {
     #[test]
     fn bytes_outside_the_framing_are_taken_whole() {
         let mut reader = FrameReader::new(10);
-        reader.space()[..7].copy_from_slice(b"abc\0\0\0\0");
-        reader.filled(7);
+        feed(&mut reader, b"abc\0\0\0\0");
         assert_eq!(reader.take(8), None);
         assert_eq!(reader.take(3), Some(&b"abc"[..]));
         assert_eq!(reader.next_frame(), Ok(Some(&b""[..])));
     }
 
     #[test]
-    fn a_blocking_reader_tells_an_end_between_frames_from_one_inside() {
-        let read = |bytes: &[u8]| read_frame(&mut &bytes[..], 4).map_err(|error| error.kind());
-        assert_eq!(read(b""), Ok(None));
-        assert_eq!(read(b"\0\0\0\x02hi"), Ok(Some(b"hi".to_vec())));
-        assert_eq!(read(b"\0\0"), Err(io::ErrorKind::UnexpectedEof));
-        assert_eq!(read(b"\0\0\0\x02h"), Err(io::ErrorKind::UnexpectedEof));
-        assert_eq!(read(b"\0\0\0\x05hello"), Err(io::ErrorKind::InvalidData));
+    fn a_body_is_taken_as_it_comes() {
+        let mut reader = FrameReader::new(10);
+        assert_eq!(reader.take_up_to(3), b"");
+        feed(&mut reader, b"abcde");
+        assert!(!reader.is_empty());
+        assert_eq!(reader.take_up_to(2), b"ab");
+        assert_eq!(reader.take_up_to(4), b"cde");
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn skipped_bytes_are_dropped_when_they_come_and_the_buffer_does_not_grow() {
+        let mut reader = FrameReader::new(10);
+        feed(&mut reader, b"abc");
+        reader.skip(2);
+        assert_eq!(reader.peek(), b"c");
+        reader.skip(100_001);
+        for _ in 0..10 {
+            assert!(reader.peek().is_empty() && !reader.is_empty());
+            feed(&mut reader, &[b'x'; 10_000]);
+        }
+        assert!(reader.is_empty());
+        feed(&mut reader, b"d");
+        assert_eq!(reader.peek(), b"d");
+        assert!(reader.space().len() < INITIAL_CAPACITY);
     }
 
     proptest! {
@@ -213,15 +212,11 @@ mod tests {
         ) {
             let mut stream = Vec::new();
             for frame in &frames {
-                write_frame(&mut stream, frame).unwrap();
+                stream.extend(u32::try_from(frame.len()).unwrap().to_be_bytes());
+                stream.extend(frame);
             }
             prop_assert_eq!(&frames_of(&stream, cuts.into_iter()), &frames);
             prop_assert_eq!(&frames_of(&stream, std::iter::repeat(1)), &frames);
-            let mut rest = stream.as_slice();
-            for frame in &frames {
-                let read = read_frame(&mut rest, 1000).unwrap();
-                prop_assert_eq!(read.as_ref(), Some(frame));
-            }
         }
     }
 }

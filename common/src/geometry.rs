@@ -1,10 +1,13 @@
-//! Where things are: the pieces of a torrent, the blocks of a piece, the files they touch (BEP 3).
+//! The layout of a torrent: its pieces, their blocks, and the files that they touch (BEP 3).
 //!
 //! The content of a torrent is its files laid end to end, cut every `piece_length` bytes into
 //! pieces, the textbook's chunks; a piece is asked for in blocks of 16 KiB. The last piece may be
 //! short, and so may the last block of every piece.
 //!
-//! A [`PieceIndex`] and a [`Block`] come only from a [`Geometry`], so they are in its range.
+//! A [`PieceIndex`] and a [`Block`] come from a [`Geometry`], so they are in its range; or they
+//! were deserialized, and then [`Geometry::contains`] tells.
+
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a block, the unit of a request (BEP 3; larger requests are refused by most clients).
 pub const BLOCK_LENGTH: u32 = 16 * 1024;
@@ -15,8 +18,9 @@ pub const MAX_PIECE_LENGTH: u32 = 64 * 1024 * 1024;
 /// Most pieces accepted (libtorrent has the same bound): a bitfield of 256 KiB.
 pub const MAX_PIECES: u32 = 1 << 21;
 
-/// Which piece of the torrent; in range of the geometry that it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which piece of the torrent; in range of the geometry that it came from. Check one that was
+/// deserialized with [`Geometry::contains_piece`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PieceIndex(u32);
 
 impl PieceIndex {
@@ -42,43 +46,63 @@ impl std::fmt::Display for PieceIndex {
     }
 }
 
-/// A range of bytes inside one piece; in range of the geometry that it came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Block {
-    piece: PieceIndex,
-    begin: u32,
-    length: u32,
-}
+/// A range of bytes inside one piece; in range of the geometry that it came from. Check one that
+/// was deserialized with [`Geometry::contains`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Block(PieceIndex, u32, u32);
 
 impl Block {
     /// The piece that it is a part of.
     pub fn piece(self) -> PieceIndex {
-        self.piece
+        self.0
     }
 
     /// First byte, counted from the start of the piece.
     pub fn begin(self) -> u32 {
-        self.begin
+        self.1
     }
 
     /// Bytes in it, at least one.
     pub fn length(self) -> u32 {
-        self.length
+        self.2
     }
 }
 
 /// How long a torrent's content is and how it is cut into pieces and blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Lengths", into = "Lengths")]
 pub struct Geometry {
     total_length: u64,
     piece_length: u32,
     piece_count: u32,
 }
 
+/// What a [`Geometry`] is made from, and serialized as.
+#[derive(Serialize, Deserialize)]
+struct Lengths {
+    total_length: u64,
+    piece_length: u64,
+}
+
+impl TryFrom<Lengths> for Geometry {
+    type Error = GeometryError;
+
+    fn try_from(lengths: Lengths) -> Result<Self, GeometryError> {
+        Self::new(lengths.total_length, lengths.piece_length)
+    }
+}
+
+impl From<Geometry> for Lengths {
+    fn from(geometry: Geometry) -> Self {
+        let Geometry { total_length, piece_length, piece_count: _ } = geometry;
+        Self { total_length, piece_length: piece_length.into() }
+    }
+}
+
 /// Lengths that no torrent may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GeometryError {
-    /// There is nothing to exchange.
+    /// No byte to exchange.
     #[error("the content is empty: a torrent needs at least one byte")]
     Empty,
     /// Zero, or more than [`MAX_PIECE_LENGTH`].
@@ -95,15 +119,12 @@ impl Geometry {
         if total_length == 0 {
             return Err(GeometryError::Empty);
         }
-        let length = u32::try_from(piece_length)
-            .ok()
-            .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
-            .ok_or(GeometryError::PieceLength(piece_length))?;
+        let length = u32::try_from(piece_length).ok();
+        let length = length.filter(|length| (1..=MAX_PIECE_LENGTH).contains(length));
+        let length = length.ok_or(GeometryError::PieceLength(piece_length))?;
         let count = total_length.div_ceil(piece_length);
-        let piece_count = u32::try_from(count)
-            .ok()
-            .filter(|&count| count <= MAX_PIECES)
-            .ok_or(GeometryError::TooManyPieces(count))?;
+        let piece_count = u32::try_from(count).ok().filter(|&count| count <= MAX_PIECES);
+        let piece_count = piece_count.ok_or(GeometryError::TooManyPieces(count))?;
         Ok(Self { total_length, piece_length: length, piece_count })
     }
 
@@ -117,7 +138,7 @@ impl Geometry {
         self.piece_length
     }
 
-    /// How many pieces there are, at least one.
+    /// The number of pieces, at least one.
     pub fn piece_count(&self) -> u32 {
         self.piece_count
     }
@@ -151,16 +172,13 @@ impl Geometry {
     /// The blocks that we ask for to get this piece, in order.
     pub fn blocks(&self, piece: PieceIndex) -> impl ExactSizeIterator<Item = Block> + use<> {
         let size = self.piece_size(piece);
-        (0..size).step_by(BLOCK_LENGTH as usize).map(move |begin| Block {
-            piece,
-            begin,
-            length: BLOCK_LENGTH.min(size - begin),
-        })
+        let begins = (0..size).step_by(BLOCK_LENGTH as usize);
+        begins.map(move |begin| Block(piece, begin, BLOCK_LENGTH.min(size - begin)))
     }
 
     /// The whole piece as one range.
     pub fn whole_piece(&self, piece: PieceIndex) -> Block {
-        Block { piece, begin: 0, length: self.piece_size(piece) }
+        Block(piece, 0, self.piece_size(piece))
     }
 
     /// The range that a message names, if it is not empty and lies inside a piece. It need not
@@ -168,23 +186,30 @@ impl Geometry {
     pub fn block(&self, index: u32, begin: u32, length: u32) -> Option<Block> {
         let piece = self.piece(index)?;
         let end = u64::from(begin) + u64::from(length);
-        (length > 0 && end <= u64::from(self.piece_size(piece))).then_some(Block {
-            piece,
-            begin,
-            length,
-        })
+        let fits = length > 0 && end <= u64::from(self.piece_size(piece));
+        fits.then_some(Block(piece, begin, length))
+    }
+
+    /// Whether the piece is one of this torrent, which only a deserialized one may not be.
+    pub fn contains_piece(&self, piece: PieceIndex) -> bool {
+        self.piece(piece.0).is_some()
+    }
+
+    /// Whether the block lies in this torrent, which only a deserialized one may not do.
+    pub fn contains(&self, block: Block) -> bool {
+        self.block(block.piece().0, block.begin(), block.length()).is_some()
     }
 
     /// Which of [`Self::blocks`] this is; `None` if we would not ask for exactly this range.
     pub fn block_number(&self, block: Block) -> Option<u32> {
-        let number = block.begin / BLOCK_LENGTH;
-        let expected = BLOCK_LENGTH.min(self.piece_size(block.piece).checked_sub(block.begin)?);
-        (block.begin.is_multiple_of(BLOCK_LENGTH) && block.length == expected).then_some(number)
+        let number = block.begin() / BLOCK_LENGTH;
+        let expected = BLOCK_LENGTH.min(self.piece_size(block.piece()).checked_sub(block.begin())?);
+        (block.begin().is_multiple_of(BLOCK_LENGTH) && block.length() == expected).then_some(number)
     }
 
     /// Where the block begins in the content.
     pub fn block_offset(&self, block: Block) -> u64 {
-        self.piece_offset(block.piece) + u64::from(block.begin)
+        self.piece_offset(block.piece()) + u64::from(block.begin())
     }
 }
 
@@ -226,19 +251,11 @@ impl FileMap {
     pub fn ranges(&self, offset: u64, length: u64) -> impl Iterator<Item = FileRange> {
         let end = offset.saturating_add(length);
         let first = self.starts.partition_point(|&start| start <= offset).saturating_sub(1);
-        self.starts[first..]
-            .windows(2)
-            .enumerate()
-            .take_while(move |(_, bounds)| bounds[0] < end)
-            .filter_map(move |(number, bounds)| {
-                let from = bounds[0].max(offset);
-                let to = bounds[1].min(end);
-                (from < to).then(|| FileRange {
-                    file: first + number,
-                    offset: from - bounds[0],
-                    length: to - from,
-                })
-            })
+        let files = (first..).zip(self.starts[first..].windows(2));
+        files.take_while(move |(_, bounds)| bounds[0] < end).filter_map(move |(file, bounds)| {
+            let (from, to) = (bounds[0].max(offset), bounds[1].min(end));
+            (from < to).then(|| FileRange { file, offset: from - bounds[0], length: to - from })
+        })
     }
 }
 
@@ -297,6 +314,30 @@ mod tests {
         ] {
             assert_eq!(geometry.block(index, begin, length), None, "{index} {begin} {length}");
         }
+    }
+
+    #[test]
+    fn a_serialized_block_can_be_checked_after_reading() {
+        let geometry = Geometry::new(600_000, 262_144).unwrap();
+        let block = geometry.block(2, 65_536, 10_176).unwrap();
+        assert_eq!(serde_json::to_string(&block).unwrap(), "[2,65536,10176]");
+        let read = |text: &str| serde_json::from_str::<Block>(text).unwrap();
+        assert_eq!(read("[2,65536,10176]"), block);
+        assert!(geometry.contains(block) && geometry.contains_piece(block.piece()));
+        for text in ["[2,65536,10177]", "[3,0,1]", "[0,0,0]"] {
+            assert!(!geometry.contains(read(text)), "{text}");
+        }
+        assert!(!geometry.contains_piece(read("[3,0,1]").piece()));
+    }
+
+    #[test]
+    fn a_serialized_geometry_reads_back_or_is_refused() {
+        let geometry = Geometry::new(600_000, 262_144).unwrap();
+        let text = r#"{"total_length":600000,"piece_length":262144}"#;
+        assert_eq!(serde_json::to_string(&geometry).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Geometry>(text).unwrap(), geometry);
+        let error = serde_json::from_str::<Geometry>(&text.replace("600000", "0")).unwrap_err();
+        assert!(error.to_string().starts_with("the content is empty"), "{error}");
     }
 
     #[test]

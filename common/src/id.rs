@@ -4,7 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use percent_encoding::percent_decode_str;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::hex;
 
 /// SHA-1 of the raw bytes of a torrent's `info` dictionary: the name of a swarm.
 ///
@@ -12,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InfoHash(pub [u8; 20]);
 
-/// What a peer calls itself, one per run (K&R's peers are told apart by this, not by address).
+/// A peer's own id, one per run (peers are identified by this, not by address).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub [u8; 20]);
 
@@ -41,7 +45,7 @@ impl fmt::Display for PeerKey {
 
 impl fmt::Display for InfoHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 
@@ -55,16 +59,8 @@ impl FromStr for InfoHash {
     type Err = ParseInfoHashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.as_bytes();
-        if digits.len() != 40 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(ParseInfoHashError);
-        }
-        let mut hash = [0; 20];
-        for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = str::from_utf8(pair).expect("hex digits are ASCII");
-            *byte = u8::from_str_radix(pair, 16).expect("two hex digits fit a byte");
-        }
-        Ok(Self(hash))
+        let hash = hex::decode(text).and_then(|bytes| bytes.try_into().ok());
+        hash.map(Self).ok_or(ParseInfoHashError)
     }
 }
 
@@ -74,14 +70,50 @@ impl FromStr for InfoHash {
 pub struct ParseInfoHashError;
 
 impl fmt::Display for PeerId {
-    /// Printable bytes as they are, the others as `%xx`: `-KR0001-abc%00…`.
+    /// Printable bytes but `%` as they are, the others as `%xx`: `-KR0001-abc%00…`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|&byte| match byte {
+            b'%' => f.write_str("%25"),
             b'!'..=b'~' => write!(f, "{}", char::from(byte)),
             _ => write!(f, "%{byte:02x}"),
         })
     }
 }
+
+impl FromStr for PeerId {
+    type Err = ParsePeerIdError;
+
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes: Vec<u8> = percent_decode_str(text).collect();
+        let id = bytes.try_into().map(Self).map_err(|_| ParsePeerIdError)?;
+        if id.to_string() == text { Ok(id) } else { Err(ParsePeerIdError) }
+    }
+}
+
+/// A text that is not a peer id as we print it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a peer id is 20 characters, those that cannot be printed as %xx")]
+pub struct ParsePeerIdError;
+
+/// Serialized as the text that `Display` writes and `FromStr` reads.
+macro_rules! serialize_as_text {
+    ($name:ty) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+serialize_as_text!(InfoHash);
+serialize_as_text!(PeerId);
 
 impl fmt::Debug for PeerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,8 +141,36 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_id_prints_without_control_characters() {
+    fn a_peer_id_prints_without_control_characters_and_reads_back() {
         let id = PeerId::from_random(*b"abc\0\x1b[31m\n%x");
-        assert_eq!(id.to_string(), "-KR0001-abc%00%1b[31m%0a%x");
+        let text = "-KR0001-abc%00%1b[31m%0a%25x";
+        assert_eq!(id.to_string(), text);
+        assert_eq!(text.parse(), Ok(id));
+        for text in [
+            "",
+            "-KR0001-",
+            "-KR0001-abc%00%1B[31m%0a%25x",
+            "-KR0001-abc%00%1b[31m%0a%x",
+            "%2dKR0001-abcdefghijkl",
+            "-KR0001-abcdefghijkl\n",
+            "-KR0001-abcdefghijk ",
+        ] {
+            assert_eq!(text.parse::<PeerId>(), Err(ParsePeerIdError), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_serialized_as_their_text() {
+        let hash = InfoHash([0xd6; 20]);
+        let text = format!("\"{hash}\"");
+        assert_eq!(serde_json::to_string(&hash).unwrap(), text);
+        assert_eq!(serde_json::from_str::<InfoHash>(&text).unwrap(), hash);
+        let error = serde_json::from_str::<InfoHash>("\"d6\"").unwrap_err().to_string();
+        assert!(error.starts_with("an info-hash is 40 hex digits"), "{error}");
+
+        let id = PeerId(*b"-XX0001-\"\\%\xff12345678");
+        let json = serde_json::to_string(&id).unwrap();
+        assert_eq!(json, r#""-XX0001-\"\\%25%ff12345678""#);
+        assert_eq!(serde_json::from_str::<PeerId>(&json).unwrap(), id);
     }
 }

@@ -1,4 +1,4 @@
-//! The only time that the cores know: nanoseconds since the start of a run.
+//! Time in the cores: nanoseconds since the start of a run.
 //!
 //! A shell counts them from its clock, a simulator counts them itself. A moment is 8 bytes, has a
 //! total order, and can be written down and read back, so that a run can be replayed.
@@ -18,11 +18,6 @@ impl Moment {
     /// The start of the run.
     pub const START: Self = Self(0);
 
-    /// So many nanoseconds after the start.
-    pub const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
     /// Nanoseconds since the start.
     pub const fn as_nanos(self) -> u64 {
         self.0
@@ -34,7 +29,7 @@ impl Moment {
     }
 }
 
-/// Later by a duration; what does not fit is the last moment there is.
+/// Later by a duration; saturates at the last moment.
 impl Add<Duration> for Moment {
     type Output = Self;
 
@@ -68,6 +63,6 @@ mod tests {
         let second = Moment::START + Duration::from_secs(1);
         assert_eq!(second - Moment::START, Duration::from_secs(1));
         assert_eq!(Moment::START - second, Duration::ZERO);
-        assert_eq!(second + Duration::MAX, Moment::from_nanos(u64::MAX));
+        assert_eq!(second + Duration::MAX, Moment(u64::MAX));
     }
 }

@@ -9,5 +9,5 @@ port = int(sys.argv[2]) if len(sys.argv) > 2 else 12000
 with socket(AF_INET, SOCK_DGRAM) as client:
     message = input("Input lowercase sentence:")
     client.sendto(message.encode(), (host, port))
-    reply, server_address = client.recvfrom(2048)  # waits for ever if nothing comes
+    reply, server_address = client.recvfrom(2048)  # waits forever if nothing comes
     print(reply.decode())

@@ -1,122 +1,139 @@
 //! Every choice of a peer with its reason: a sentence for people, a JSON object for programs.
 //!
-//! Text and JSON say "chunk", as the book does; it is what the code calls a piece. The fields are
-//! listed in `docs/events.md`.
+//! A decision names a neighbor by a value, its [`Identity`]; text is made of it only here, at the
+//! edge. Text and JSON say "chunk", as the book does; it is what the code calls a piece. The fields
+//! are listed in `docs/events.md`.
 
 use std::fmt;
-use std::net::SocketAddr;
 
-use serde::Serialize;
+use common::report::{Direction, Identity};
+use serde::{Deserialize, Serialize};
 
-use crate::choker;
+use crate::choker::{ChokeReason, UnchokeReason};
 use crate::picker::PickReason;
-use crate::remote::Direction;
+use crate::units;
 
-/// Something that the peer decided, or that it decides upon.
+/// A decision of the peer, or a fact on which its decisions rest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "decision", rename_all = "snake_case")]
 pub enum Decision {
-    /// A neighbour is taken in.
+    /// A peer becomes a neighbor.
     Connect {
-        /// The neighbour.
-        peer: SocketAddr,
-        /// What it calls itself.
-        peer_id: String,
-        /// Who called whom.
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
+        /// Which side dialed.
         direction: Direction,
     },
-    /// A peer that connected is not taken in.
+    /// A peer that connected does not become a neighbor.
     Refuse {
         /// The peer.
-        peer: SocketAddr,
-        /// What it calls itself.
-        peer_id: String,
+        #[serde(flatten)]
+        peer: Identity,
         /// Why.
         #[serde(flatten)]
         reason: DisconnectReason,
     },
-    /// A neighbour is gone, or is sent away.
+    /// A neighbor is gone, or is disconnected.
     Disconnect {
-        /// The neighbour.
-        peer: SocketAddr,
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
         /// Why.
         #[serde(flatten)]
         reason: DisconnectReason,
     },
-    /// A round of choking begins (every 10 s).
+    /// A round of choking (every 10 s).
     Round {
         /// Counts from 1.
         round: u32,
-        /// Neighbours that want something from us.
+        /// Neighbors that want something from us.
         interested: usize,
-        /// All neighbours.
+        /// All neighbors.
         neighbors: usize,
+        /// The rate of the slowest neighbor that earned a slot by its rate.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cut: Option<u64>,
     },
     /// From now on it may download from us.
     Unchoke {
-        /// The neighbour.
-        peer: SocketAddr,
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
         /// Why.
         #[serde(flatten)]
-        reason: choker::Reason,
+        reason: UnchokeReason,
     },
     /// It may go on downloading from us for another round.
     KeepUnchoked {
-        /// The neighbour.
-        peer: SocketAddr,
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
         /// Why.
         #[serde(flatten)]
-        reason: choker::Reason,
+        reason: UnchokeReason,
     },
     /// From now on it may not download from us.
     Choke {
-        /// The neighbour.
-        peer: SocketAddr,
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
         /// Why.
         #[serde(flatten)]
-        reason: choker::Reason,
+        reason: ChokeReason,
     },
-    /// A chunk is begun.
+    /// It may not download from us for another round.
+    KeepChoked {
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
+        /// Why.
+        #[serde(flatten)]
+        reason: ChokeReason,
+    },
+    /// The first block of a chunk is requested.
     BeginChunk {
         /// Its index.
         chunk: u32,
-        /// Who is asked first.
-        from: SocketAddr,
+        /// The neighbor that is asked for it.
+        #[serde(flatten)]
+        peer: Identity,
         /// Why this chunk.
         #[serde(flatten)]
         reason: PickReason,
-        /// Neighbours there are.
+        /// All neighbors.
         neighbors: usize,
     },
-    /// Every missing block was asked for: idle neighbours are asked as well from now on.
+    /// Every missing block was requested: idle neighbors are asked as well from now on.
     Endgame {
         /// Chunks that are not complete yet.
         chunks: usize,
     },
-    /// A neighbour did not answer in time: others are asked.
+    /// A neighbor did not answer in time; its requests go to others.
     RequestTimedOut {
-        /// The neighbour.
-        peer: SocketAddr,
-        /// How many blocks it was to send.
+        /// The neighbor.
+        #[serde(flatten)]
+        peer: Identity,
+        /// How many requested blocks it did not send.
         blocks: usize,
     },
-    /// A chunk came whole and has the right hash: neighbours are told.
+    /// A chunk is complete and has the right hash; neighbors hear of it.
     Verified {
         /// Its index.
         chunk: u32,
         /// Chunks that we have now.
         have: u32,
-        /// Chunks that there are.
+        /// All chunks of the torrent.
         of: u32,
     },
-    /// A chunk came whole and has the wrong hash: it is fetched again.
+    /// A chunk is complete and has the wrong hash; it is downloaded again.
     HashFailed {
         /// Its index.
         chunk: u32,
-        /// Who sent a part of it and is still here.
-        from: Vec<SocketAddr>,
+        /// The neighbors that sent a part of it and are still connected.
+        from: Vec<Identity>,
     },
-    /// All is here.
+    /// Every chunk is verified.
     Complete {
         /// Bytes of blocks that came, the useless ones included.
         downloaded: u64,
@@ -125,75 +142,75 @@ pub enum Decision {
     },
 }
 
-/// Why a connection ended, or why no neighbour came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Why a connection ended, or why a peer that connected did not become a neighbor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "why", content = "detail", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the texts say it")]
 pub enum DisconnectReason {
-    /// The other side closed it.
+    #[error("closed by peer")]
     Closed,
-    /// The system says so.
+    /// The system reports an error.
+    #[error("connection failed: {0}")]
     Failed(String),
-    /// It sent what no message of this torrent is.
-    BrokeProtocol(String),
-    /// It is ourselves.
+    /// The peer sent bytes that are not a message of this torrent.
+    #[error("protocol error: {0}")]
+    ProtocolError(String),
+    #[error("it is ourselves")]
     Myself,
-    /// We have another connection to the same peer.
+    #[error("another connection to the same peer")]
     Duplicate,
-    /// As many neighbours as we want.
+    #[error("enough neighbors")]
     EnoughNeighbors,
-    /// It gave nothing and took nothing for minutes, and another wants its place.
-    MadeRoom,
-    /// Neither of us needs the other.
+    #[error("no block exchanged for minutes; another peer takes its place")]
+    Evicted,
+    #[error("both have everything")]
     BothComplete,
-    /// Nothing came for minutes.
+    #[error("nothing received for minutes")]
     Silent,
-    /// It sent false chunks.
+    #[error("sent false chunks")]
     SentFalseData,
-    /// It sent blocks that nobody had asked it for.
+    #[error("sent blocks that were never requested")]
     SentUnrequested,
-    /// It asked for a chunk that we never said we have.
-    AskedForMissing,
-    /// It said that it no longer has a chunk.
+    #[error("requested a chunk that we do not have")]
+    RequestedMissing,
+    #[error("no longer has a chunk that it had")]
     TookBack,
-    /// It sent too many messages that mean nothing.
+    #[error("sent too many messages")]
     Flooded,
 }
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect { peer, direction: Direction::Incoming, .. } => {
-                write!(f, "neighbour {peer}  it called us")
+            Self::Connect { peer, direction } => match direction {
+                Direction::Incoming => write!(f, "connected {peer}: it dialed us"),
+                Direction::Outgoing => write!(f, "connected {peer}: we dialed it"),
+            },
+            Self::Refuse { peer, reason } => write!(f, "refused {peer}: {reason}"),
+            Self::Disconnect { peer, reason } => write!(f, "disconnected {peer}: {reason}"),
+            Self::Round { round, interested, neighbors, cut } => {
+                write!(f, "round {round}: {interested} of {neighbors} neighbors interested")?;
+                cut.map_or(Ok(()), |cut| write!(f, ", the cut is {}", units::rate(cut)))
             }
-            Self::Connect { peer, direction: Direction::Outgoing, .. } => {
-                write!(f, "neighbour {peer}  we called it")
-            }
-            Self::Refuse { peer, reason, .. } => write!(f, "refuse {peer}  {reason}"),
-            Self::Disconnect { peer, reason } => write!(f, "without {peer}  {reason}"),
-            Self::Round { round, interested, neighbors } => {
-                write!(f, "round {round}  {interested} of {neighbors} neighbours interested")
-            }
-            Self::Unchoke { peer, reason } => write!(f, "unchoke {peer}  {reason}"),
-            Self::KeepUnchoked { peer, reason } => write!(f, "keep {peer} unchoked  {reason}"),
-            Self::Choke { peer, reason } => write!(f, "choke {peer}  {reason}"),
-            Self::BeginChunk { chunk, from, reason, neighbors } => {
-                write!(f, "chunk {chunk} from {from}  {reason}")?;
-                match reason {
-                    PickReason::RarestFirst { .. } => write!(f, " of {neighbors} neighbours"),
-                    PickReason::RandomFirst | PickReason::Random | PickReason::InOrder => Ok(()),
-                }
+            Self::Unchoke { peer, reason } => write!(f, "unchoke {peer}: {reason}"),
+            Self::KeepUnchoked { peer, reason } => write!(f, "keep {peer} unchoked: {reason}"),
+            Self::Choke { peer, reason } => write!(f, "choke {peer}: {reason}"),
+            Self::KeepChoked { peer, reason } => write!(f, "keep {peer} choked: {reason}"),
+            Self::BeginChunk { chunk, peer, reason, neighbors } => {
+                write!(f, "begin chunk {chunk} from {peer}: {reason}")?;
+                reason.held_by.map_or(Ok(()), |_| write!(f, " of {neighbors} neighbors"))
             }
             Self::Endgame { chunks } => {
-                write!(f, "endgame  all blocks of the last {chunks} chunks were asked for")
+                write!(f, "endgame: every block of the last {chunks} chunks was requested")
             }
             Self::RequestTimedOut { peer, blocks } => {
-                write!(f, "ask others  {peer} did not send {blocks} blocks in time")
+                write!(f, "request timeout: {peer} did not send {blocks} blocks; asking others")
             }
             Self::Verified { chunk, have, of } => {
-                write!(f, "have chunk {chunk}  the hash is right, {have} of {of}")
+                write!(f, "verified chunk {chunk}: {have} of {of}")
             }
             Self::HashFailed { chunk, from } => {
-                write!(f, "discard chunk {chunk}  the hash is wrong; sent by")?;
+                write!(f, "discard chunk {chunk}: wrong hash; sent by")?;
                 from.iter().try_for_each(|peer| write!(f, " {peer}"))
             }
             Self::Complete { .. } => f.write_str("complete"),
@@ -201,78 +218,60 @@ impl fmt::Display for Decision {
     }
 }
 
-impl fmt::Display for DisconnectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "it closed the connection",
-            Self::Failed(error) => return write!(f, "connection failed: {error}"),
-            Self::BrokeProtocol(error) => return write!(f, "it broke the protocol: {error}"),
-            Self::Myself => "it is ourselves",
-            Self::Duplicate => "another connection to the same peer",
-            Self::EnoughNeighbors => "enough neighbours",
-            Self::MadeRoom => "it gave and took nothing, another takes its place",
-            Self::BothComplete => "both have everything",
-            Self::Silent => "nothing came for minutes",
-            Self::SentFalseData => "it sent false chunks",
-            Self::SentUnrequested => "it sent blocks that nobody had asked for",
-            Self::AskedForMissing => "it asked for a chunk that we do not have",
-            Self::TookBack => "it no longer has a chunk that it had",
-            Self::Flooded => "it flooded us with messages",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use common::id::{PeerId, PeerKey};
+
     use super::*;
 
-    fn peer() -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], 6883))
-    }
-
-    fn refusal() -> Decision {
-        let peer_id = "-KR0001-abcdefghijkl".to_owned();
-        Decision::Refuse { peer: peer(), peer_id, reason: DisconnectReason::EnoughNeighbors }
+    fn peer(name: Option<&str>) -> Identity {
+        Identity {
+            key: PeerKey(4),
+            address: SocketAddr::from(([127, 0, 0, 1], 6883)),
+            peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
+            name: name.map(Into::into),
+        }
     }
 
     #[test]
-    fn a_decision_reads_as_a_sentence() {
-        let unchoke = Decision::Unchoke {
-            peer: peer(),
-            reason: choker::Reason::Top { slots: 4, rank: 2, rate: 412_000 },
-        };
-        assert_eq!(unchoke.to_string(), "unchoke 127.0.0.1:6883  top four, rank 2, 412 kB/s");
-        let reason = PickReason::RarestFirst { held_by: 1 };
-        let begin = Decision::BeginChunk { chunk: 17, from: peer(), reason, neighbors: 4 };
+    fn a_decision_reads_as_a_sentence_with_the_name_where_there_is_one() {
+        let reason = UnchokeReason::Top { slots: 4, rank: 2, rate: 412_000 };
+        let unchoke = |peer| Decision::Unchoke { peer, reason: reason.clone() }.to_string();
+        assert_eq!(unchoke(peer(None)), "unchoke 127.0.0.1:6883: top four, rank 2 at 412 kB/s");
+        assert_eq!(unchoke(peer(Some("peer-2"))), "unchoke peer-2: top four, rank 2 at 412 kB/s");
+        let reason = PickReason { rule: "rarest_first", held_by: Some(1) };
+        let begin = Decision::BeginChunk { chunk: 17, peer: peer(None), reason, neighbors: 4 };
         assert_eq!(
             begin.to_string(),
-            "chunk 17 from 127.0.0.1:6883  rarest, held by 1 of 4 neighbours"
+            "begin chunk 17 from 127.0.0.1:6883: rarest first, held by 1 of 4 neighbors"
         );
-        assert_eq!(refusal().to_string(), "refuse 127.0.0.1:6883  enough neighbours");
     }
 
     #[test]
     fn a_decision_is_one_flat_json_object() {
         let json = |decision: &Decision| serde_json::to_string(decision).unwrap();
-        let reason = PickReason::RarestFirst { held_by: 1 };
+        let reason = PickReason { rule: "rarest_first", held_by: Some(1) };
         assert_eq!(
-            json(&Decision::BeginChunk { chunk: 17, from: peer(), reason, neighbors: 4 }),
-            r#"{"decision":"begin_chunk","chunk":17,"from":"127.0.0.1:6883","rule":"rarest_first","held_by":1,"neighbors":4}"#
+            json(&Decision::BeginChunk {
+                chunk: 17,
+                peer: peer(Some("seed")),
+                reason,
+                neighbors: 4
+            }),
+            r#"{"decision":"begin_chunk","chunk":17,"key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","name":"seed","rule":"rarest_first","held_by":1,"neighbors":4}"#
         );
         assert_eq!(
             json(&Decision::Choke {
-                peer: peer(),
-                reason: choker::Reason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
+                peer: peer(None),
+                reason: ChokeReason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
             }),
-            r#"{"decision":"choke","peer":"127.0.0.1:6883","why":"below_cut","rank":6,"rate":12000,"cut":40000}"#
+            r#"{"decision":"choke","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"below_cut","rank":6,"rate":12000,"cut":40000}"#
         );
         assert_eq!(
-            json(&Decision::Disconnect { peer: peer(), reason: DisconnectReason::Closed }),
-            r#"{"decision":"disconnect","peer":"127.0.0.1:6883","why":"closed"}"#
-        );
-        assert_eq!(
-            json(&refusal()),
-            r#"{"decision":"refuse","peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"enough_neighbors"}"#
+            json(&Decision::Disconnect { peer: peer(None), reason: DisconnectReason::Closed }),
+            r#"{"decision":"disconnect","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"closed"}"#
         );
     }
 }

@@ -1,4 +1,10 @@
-//! `peer create` and `peer show` as their user meets them.
+//! `peer create` and `peer show` as a user runs them.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of programs have files, sockets and clocks"
+)]
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +65,7 @@ fn create_never_overwrites() {
 }
 
 #[test]
-fn what_cannot_be_shared_is_named() {
+fn a_path_that_cannot_be_shared_is_named() {
     let folder = folder_with_hello();
     fs::write(folder.path().join("empty"), "").unwrap();
     for path in ["empty", "missing"] {
@@ -81,7 +87,7 @@ fn a_tracker_that_cannot_be_announced_to_is_a_usage_error() {
 }
 
 #[test]
-fn show_tells_a_program_what_create_was_told() {
+fn show_prints_as_json_what_create_was_given() {
     let folder = folder_with_hello();
     let lesson = folder.path().join("a lesson");
     fs::create_dir(&lesson).unwrap();
@@ -149,7 +155,7 @@ fn show_says_what_is_wrong_with_a_file() {
 }
 
 #[test]
-fn that_nobody_reads_is_an_error_at_most_and_no_panic() {
+fn a_closed_stdout_is_an_error_at_most_and_no_panic() {
     let folder = folder_with_hello();
     let closed = || {
         let (_, writer) = std::io::pipe().unwrap();

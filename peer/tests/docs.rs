@@ -1,14 +1,24 @@
 //! Keeps README.md and docs/ true of the code: the event schema, the links, the names.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of programs have files, sockets and clocks"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use peer::choker::Reason;
+use common::bitfield::Bitfield;
+use common::geometry::{BLOCK_LENGTH, Geometry};
+use common::id::{PeerId, PeerKey};
+use common::report::{Direction, Identity};
+use fastrand::Rng;
+use peer::choker::{ChokeReason, Strategy, UnchokeReason};
 use peer::decision::{Decision, DisconnectReason};
-use peer::picker::PickReason;
-use peer::remote::Direction;
+use peer::picker::{Asked, Order, PickReason, Picker, Policy, Sender, StrictPriority};
 use serde_json::{Map, Value};
 
 #[test]
@@ -17,10 +27,15 @@ fn every_decision_and_every_reason_has_an_example_in_events_md() {
     let shown: BTreeSet<Tag> = examples(&page).iter().map(tag).collect();
     let possible: BTreeSet<Tag> = decisions().iter().map(|decision| tag(&json(decision))).collect();
     assert_eq!(shown.difference(&possible).collect::<Vec<_>>(), [] as [&Tag; 0]);
+    // The page says how a rule is named after its order, so a new order needs no line in it.
+    let rules = Order::ALL.iter().map(|order| order.name.replace('-', "_"));
+    let rules: BTreeSet<String> = rules.collect();
     for name in [|tag: &Tag| tag.decision.clone(), |tag: &Tag| tag.reason.clone()] {
         let names = |tags: &BTreeSet<Tag>| tags.iter().map(name).collect::<BTreeSet<String>>();
-        assert_eq!(names(&shown), names(&possible));
-        for name in names(&possible) {
+        let (shown, possible) = (names(&shown), names(&possible));
+        let missing: Vec<_> = possible.difference(&shown).filter(|n| !rules.contains(*n)).collect();
+        assert_eq!(missing, [] as [&String; 0], "there is no example of these");
+        for name in shown {
             assert!(page.contains(&format!("`{name}`")), "the tables lack `{name}`");
         }
     }
@@ -28,17 +43,24 @@ fn every_decision_and_every_reason_has_an_example_in_events_md() {
 
 #[test]
 fn every_example_in_events_md_has_the_fields_that_are_written() {
-    let written: BTreeMap<Tag, BTreeMap<String, &str>> = decisions()
-        .iter()
-        .map(json)
-        .map(|decision| (tag(&decision), decision.iter().map(field_type).collect()))
-        .collect();
+    let mut written: BTreeMap<Tag, BTreeSet<String>> = BTreeMap::new();
+    for decision in decisions().iter().map(json) {
+        written.entry(tag(&decision)).or_default().insert(fields(&decision));
+    }
     for mut example in examples(&read("docs/events.md")) {
         // The program puts these before each decision (report.rs).
         assert!(example.remove("at").is_some_and(|at| at.is_f64()), "when is {example:?}?");
-        assert!(example.remove("own").is_none_or(|own| own.is_string()), "whose is {example:?}?");
-        let fields: BTreeMap<_, _> = example.iter().map(field_type).collect();
-        assert_eq!(Some(&fields), written.get(&tag(&example)), "{example:?}");
+        let own = example.remove("own");
+        assert!(own.as_ref().is_none_or(Value::is_string), "whose is {example:?}?");
+        if example.contains_key("key") {
+            assert_eq!(
+                example.contains_key("name"),
+                own.is_some(),
+                "a swarm has names: {example:?}"
+            );
+        }
+        let (fields, possible) = (fields(&example), &written[&tag(&example)]);
+        assert!(possible.contains(&fields), "{fields} is none of {possible:#?}");
     }
 }
 
@@ -84,7 +106,30 @@ fn every_name_after_a_link_is_in_the_linked_file() {
 }
 
 #[test]
-fn the_checks_see_what_is_there() {
+fn every_choker_and_every_order_that_a_page_names_exists() {
+    let exists = |option: &str, name: &str| match option {
+        "--choker" => name.parse::<Strategy>().is_ok(),
+        "--order" => name.parse::<Order>().is_ok(),
+        "--strict-priority" => name.parse::<StrictPriority>().is_ok(),
+        other => unreachable!("{other} is not listed below"),
+    };
+    let mut found = 0;
+    for page in pages() {
+        let text = read(&page);
+        for option in ["--choker", "--order", "--strict-priority"] {
+            for after in text.split(&format!("{option} ")).skip(1) {
+                let name = after.split(|c: char| !c.is_alphanumeric() && c != '-').next();
+                let name = name.expect("a split has a first part");
+                found += 1;
+                assert!(exists(option, name) || name == "NAME", "{page}: {option} {name}");
+            }
+        }
+    }
+    assert!(found > 5, "only {found} names were found: is this test looking at the right places?");
+}
+
+#[test]
+fn the_checks_find_links_names_and_examples() {
     let line = "a [link](../x.rs) `name` | [other](y.md), `some/path.rs`, [site](https://z.org)";
     let found: Vec<_> = links(line).map(|(_, link)| link).collect();
     assert_eq!(found, ["../x.rs", "y.md", "https://z.org"]);
@@ -98,7 +143,7 @@ fn the_checks_see_what_is_there() {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Tag {
     decision: String,
-    /// `why` or `rule`, or who called whom.
+    /// `why`, `rule` or `direction`.
     reason: String,
 }
 
@@ -109,16 +154,21 @@ fn tag(line: &Map<String, Value>) -> Tag {
     Tag { reason: reason.unwrap_or_else(|| decision.clone()), decision }
 }
 
-fn field_type((name, value): (&String, &Value)) -> (String, &'static str) {
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    (name.clone(), kind)
+/// The names of the fields with their types.
+fn fields(object: &Map<String, Value>) -> String {
+    let fields = object.iter().map(|(name, value)| format!("{name}: {}", json_type(value)));
+    fields.collect::<Vec<_>>().join(", ")
+}
+
+fn json_type(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "boolean".to_owned(),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(values) => format!("[{}]", values.first().map(json_type).unwrap_or_default()),
+        Value::Object(object) => format!("{{{}}}", fields(object)),
+    }
 }
 
 fn json(decision: &Decision) -> Map<String, Value> {
@@ -140,70 +190,85 @@ macro_rules! one_of_each {
     }};
 }
 
-/// Every decision with every reason that it can have.
+/// Every decision with every reason and every optional field that it can have.
 fn decisions() -> Vec<Decision> {
-    let peer = SocketAddr::from(([127, 0, 0, 1], 6882));
-    let (unchoke, choke): (Vec<Reason>, Vec<Reason>) =
-        reasons().into_iter().partition(|reason| reason.unchokes());
+    let named = |name: Option<&str>| Identity {
+        key: PeerKey(4),
+        address: SocketAddr::from(([127, 0, 0, 1], 6882)),
+        peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
+        name: name.map(Into::into),
+    };
+    [named(None), named(Some("peer-2"))].iter().flat_map(decisions_about).collect()
+}
+
+fn decisions_about(peer: &Identity) -> Vec<Decision> {
+    let id = || peer.clone();
     let one_of_each = one_of_each!(Decision:
-        Connect => Decision::Connect {
-            peer, peer_id: "-KR0001-abcdefghijkl".to_owned(), direction: Direction::Incoming,
-        },
-        Refuse => refuse(peer, DisconnectReason::Duplicate),
-        Disconnect => Decision::Disconnect { peer, reason: DisconnectReason::Closed },
-        Round => Decision::Round { round: 1, interested: 2, neighbors: 3 },
-        Unchoke => Decision::Unchoke { peer, reason: Reason::Optimistic },
-        KeepUnchoked => Decision::KeepUnchoked { peer, reason: Reason::Optimistic },
-        Choke => Decision::Choke { peer, reason: Reason::NoSlot },
-        BeginChunk => begin_chunk(peer, PickReason::Random),
+        Connect => Decision::Connect { peer: id(), direction: Direction::Incoming },
+        Refuse => Decision::Refuse { peer: id(), reason: DisconnectReason::Duplicate },
+        Disconnect => Decision::Disconnect { peer: id(), reason: DisconnectReason::Closed },
+        Round => Decision::Round { round: 1, interested: 2, neighbors: 3, cut: None },
+        Unchoke => Decision::Unchoke { peer: id(), reason: UnchokeReason::Optimistic },
+        KeepUnchoked => Decision::KeepUnchoked { peer: id(), reason: UnchokeReason::Optimistic },
+        Choke => Decision::Choke { peer: id(), reason: ChokeReason::NotInterested },
+        KeepChoked => Decision::KeepChoked { peer: id(), reason: ChokeReason::NotInterested },
+        BeginChunk => begin_chunk(id(), PickReason { rule: "random", held_by: None }),
         Endgame => Decision::Endgame { chunks: 1 },
-        RequestTimedOut => Decision::RequestTimedOut { peer, blocks: 5 },
+        RequestTimedOut => Decision::RequestTimedOut { peer: id(), blocks: 5 },
         Verified => Decision::Verified { chunk: 17, have: 1, of: 128 },
-        HashFailed => Decision::HashFailed { chunk: 17, from: vec![peer] },
+        HashFailed => Decision::HashFailed { chunk: 17, from: vec![id()] },
         Complete => Decision::Complete { downloaded: 1, uploaded: 2 },
     );
-    one_of_each
-        .into_iter()
-        .flat_map(|decision| match decision {
-            Decision::Connect { peer, peer_id, .. } => directions()
-                .into_iter()
-                .map(|direction| Decision::Connect { peer, peer_id: peer_id.clone(), direction })
-                .collect(),
+    let with_reasons = |decision: Decision| -> Vec<Decision> {
+        match decision {
+            Decision::Connect { peer, .. } => {
+                each(directions(), |direction| Decision::Connect { peer: peer.clone(), direction })
+            }
             Decision::Refuse { peer, .. } => {
-                disconnect_reasons().into_iter().map(|reason| refuse(peer, reason)).collect()
+                each(disconnect_reasons(), |reason| Decision::Refuse { peer: peer.clone(), reason })
             }
-            Decision::Disconnect { peer, .. } => disconnect_reasons()
-                .into_iter()
-                .map(|reason| Decision::Disconnect { peer, reason })
-                .collect(),
+            Decision::Disconnect { peer, .. } => each(disconnect_reasons(), |reason| {
+                Decision::Disconnect { peer: peer.clone(), reason }
+            }),
+            Decision::Round { round, interested, neighbors, .. } => {
+                each(vec![None, Some(41_000)], |cut| Decision::Round {
+                    round,
+                    interested,
+                    neighbors,
+                    cut,
+                })
+            }
             Decision::Unchoke { peer, .. } => {
-                unchoke.iter().map(|&reason| Decision::Unchoke { peer, reason }).collect()
+                each(unchoke_reasons(), |reason| Decision::Unchoke { peer: peer.clone(), reason })
             }
-            Decision::KeepUnchoked { peer, .. } => {
-                unchoke.iter().map(|&reason| Decision::KeepUnchoked { peer, reason }).collect()
-            }
+            Decision::KeepUnchoked { peer, .. } => each(unchoke_reasons(), |reason| {
+                Decision::KeepUnchoked { peer: peer.clone(), reason }
+            }),
             Decision::Choke { peer, .. } => {
-                choke.iter().map(|&reason| Decision::Choke { peer, reason }).collect()
+                each(choke_reasons(), |reason| Decision::Choke { peer: peer.clone(), reason })
             }
-            Decision::BeginChunk { from, .. } => {
-                pick_reasons().into_iter().map(|reason| begin_chunk(from, reason)).collect()
+            Decision::KeepChoked { peer, .. } => {
+                each(choke_reasons(), |reason| Decision::KeepChoked { peer: peer.clone(), reason })
             }
-            Decision::Round { .. }
-            | Decision::Endgame { .. }
+            Decision::BeginChunk { peer, .. } => {
+                each(pick_reasons(), |reason| begin_chunk(peer.clone(), reason))
+            }
+            Decision::Endgame { .. }
             | Decision::RequestTimedOut { .. }
             | Decision::Verified { .. }
             | Decision::HashFailed { .. }
             | Decision::Complete { .. } => vec![decision],
-        })
-        .collect()
+        }
+    };
+    one_of_each.into_iter().flat_map(with_reasons).collect()
 }
 
-fn refuse(peer: SocketAddr, reason: DisconnectReason) -> Decision {
-    Decision::Refuse { peer, peer_id: "-KR0001-abcdefghijkl".to_owned(), reason }
+fn each<T>(values: Vec<T>, decision: impl Fn(T) -> Decision) -> Vec<Decision> {
+    values.into_iter().map(decision).collect()
 }
 
-fn begin_chunk(from: SocketAddr, reason: PickReason) -> Decision {
-    Decision::BeginChunk { chunk: 17, from, reason, neighbors: 4 }
+fn begin_chunk(peer: Identity, reason: PickReason) -> Decision {
+    Decision::BeginChunk { chunk: 17, peer, reason, neighbors: 4 }
 }
 
 fn directions() -> Vec<Direction> {
@@ -213,46 +278,72 @@ fn directions() -> Vec<Direction> {
     )
 }
 
-fn reasons() -> Vec<Reason> {
-    one_of_each!(Reason:
-        Top => Reason::Top { slots: 4, rank: 2, rate: 412_000 },
-        Optimistic => Reason::Optimistic,
-        OptimisticFill => Reason::OptimisticFill,
-        RidesAlong => Reason::RidesAlong,
-        FreeSlot => Reason::FreeSlot,
-        KeptAsSeed => Reason::KeptAsSeed { rank: 1 },
-        TurnAsSeed => Reason::TurnAsSeed,
-        BelowCut => Reason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
-        NotInterested => Reason::NotInterested,
-        Snubbed => Reason::Snubbed { silent_s: Some(61) },
-        RotatedOut => Reason::RotatedOut,
-        NoSlot => Reason::NoSlot,
-    )
+/// `Kept` is not among them: the core writes the reason that the peer had.
+fn unchoke_reasons() -> Vec<UnchokeReason> {
+    let reasons = one_of_each!(UnchokeReason:
+        Top => UnchokeReason::Top { slots: 4, rank: 2, rate: 412_000 },
+        Optimistic => UnchokeReason::Optimistic,
+        OptimisticFill => UnchokeReason::OptimisticFill,
+        RidesAlong => UnchokeReason::RidesAlong,
+        FreeSlot => UnchokeReason::FreeSlot,
+        KeptAsSeed => UnchokeReason::KeptAsSeed { rank: 1 },
+        TurnAsSeed => UnchokeReason::TurnAsSeed,
+        Kept => UnchokeReason::Kept,
+        Other => UnchokeReason::Other { text: "drawn at random".into() },
+    );
+    reasons.into_iter().filter(|reason| *reason != UnchokeReason::Kept).collect()
 }
 
+fn choke_reasons() -> Vec<ChokeReason> {
+    let mut reasons = one_of_each!(ChokeReason:
+        NotInterested => ChokeReason::NotInterested,
+        OptimisticOver => ChokeReason::OptimisticOver,
+        Snubbed => ChokeReason::Snubbed { silent_s: Some(61) },
+        BelowCut => ChokeReason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
+        NotChosen => ChokeReason::NotChosen { by: "random".into() },
+    );
+    reasons.push(ChokeReason::Snubbed { silent_s: None });
+    reasons
+}
+
+/// Those that the orders give while a torrent is downloaded from one seed.
 fn pick_reasons() -> Vec<PickReason> {
-    one_of_each!(PickReason:
-        RarestFirst => PickReason::RarestFirst { held_by: 1 },
-        RandomFirst => PickReason::RandomFirst,
-        Random => PickReason::Random,
-        InOrder => PickReason::InOrder,
-    )
+    Order::ALL.iter().flat_map(|&order| reasons_of(order)).collect()
+}
+
+fn reasons_of(order: Order) -> Vec<PickReason> {
+    const PIECES: u32 = 16;
+    let block = u64::from(BLOCK_LENGTH);
+    let geometry = Geometry::new(u64::from(PIECES) * block, block).expect("pieces of one block");
+    let (has, mut rng) = (Bitfield::full(PIECES), Rng::with_seed(1));
+    let rules = Policy { order, ..Policy::default() };
+    let mut picker = Picker::new(geometry, Bitfield::empty(PIECES), rules, &mut rng);
+    picker.peer_joined(&has, &mut rng);
+    let (peer, ip) = (PeerKey(0), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let mut reasons = Vec::new();
+    while let Some(pick) = picker.pick(Asked { peer, has: &has, on_parole: false }, &mut rng) {
+        reasons.extend(pick.begins);
+        picker.received(pick.block, Sender { peer, ip, peer_id: PeerId([0; 20]) }, true);
+        picker.verified(pick.block.piece());
+    }
+    assert!(picker.have().is_full(), "{order} downloads everything");
+    reasons
 }
 
 fn disconnect_reasons() -> Vec<DisconnectReason> {
     one_of_each!(DisconnectReason:
         Closed => DisconnectReason::Closed,
         Failed => DisconnectReason::Failed("connection reset by peer".to_owned()),
-        BrokeProtocol => DisconnectReason::BrokeProtocol("an unknown piece".to_owned()),
+        ProtocolError => DisconnectReason::ProtocolError("an unknown piece".to_owned()),
         Myself => DisconnectReason::Myself,
         Duplicate => DisconnectReason::Duplicate,
         EnoughNeighbors => DisconnectReason::EnoughNeighbors,
-        MadeRoom => DisconnectReason::MadeRoom,
+        Evicted => DisconnectReason::Evicted,
         BothComplete => DisconnectReason::BothComplete,
         Silent => DisconnectReason::Silent,
         SentFalseData => DisconnectReason::SentFalseData,
         SentUnrequested => DisconnectReason::SentUnrequested,
-        AskedForMissing => DisconnectReason::AskedForMissing,
+        RequestedMissing => DisconnectReason::RequestedMissing,
         TookBack => DisconnectReason::TookBack,
         Flooded => DisconnectReason::Flooded,
     )
@@ -274,13 +365,13 @@ fn read(page: &str) -> String {
     fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
-/// README.md, and every page of docs/.
+/// README.md, CHANGELOG.md, and every page of docs/.
 fn pages() -> Vec<String> {
-    let docs = fs::read_dir(root().join("docs")).expect("docs/ is there");
+    let docs = fs::read_dir(root().join("docs")).expect("docs/ exists");
     let names = docs.map(|entry| entry.expect("docs/ can be read").file_name());
     let names = names.map(|name| name.into_string().expect("its names are UTF-8"));
     let pages = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
-    pages.chain(["README.md".to_owned()]).collect()
+    pages.chain(["README.md".to_owned(), "CHANGELOG.md".to_owned()]).collect()
 }
 
 /// The lines outside of code blocks.
@@ -305,7 +396,7 @@ fn in_backticks(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-/// Whether it looks like a file of this workspace, told from its root.
+/// Whether it looks like a file of this workspace, as a path from its root.
 fn is_path(text: &str) -> bool {
     let ends = [".rs", ".md", ".py", ".toml"].iter().any(|end| text.ends_with(end));
     text.contains('/') && ends && !text.contains([' ', ':'])

@@ -22,7 +22,7 @@ pub enum Request {
     Announce(AnnounceQuery),
     /// `GET /scrape?…`: these torrents, at least one.
     Scrape(Vec<InfoHash>),
-    /// `GET /`: a person with a browser, perhaps.
+    /// `GET /`: usually from a browser.
     Home,
 }
 
@@ -44,6 +44,20 @@ pub enum RequestError {
     /// Not HTTP.
     #[error("this is not an HTTP request: {0}")]
     Malformed(httparse::Error),
+}
+
+impl RequestError {
+    /// The status line. A wrong query is for a BitTorrent client, which reads only the body of a
+    /// success.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Query(_) => OK,
+            Self::NotFound => "404 Not Found",
+            Self::Method => "405 Method Not Allowed\r\nAllow: GET",
+            Self::TooLong => "431 Request Header Fields Too Large",
+            Self::Malformed(_) => "400 Bad Request",
+        }
+    }
 }
 
 /// Reads a request from the bytes received so far; `None` if it is not complete yet.
@@ -71,30 +85,11 @@ pub fn parse(head: &[u8]) -> Result<Option<Request>, RequestError> {
     }
 }
 
-/// Status lines of the responses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusCode {
-    /// Also for a failed announce.
-    Ok,
-    /// See [`RequestError::Malformed`].
-    BadRequest,
-    /// See [`RequestError::NotFound`].
-    NotFound,
-    /// See [`RequestError::Method`].
-    MethodNotAllowed,
-    /// See [`RequestError::TooLong`].
-    HeadTooLong,
-}
+/// The status of an answer, also to a failed announce.
+pub const OK: &str = "200 OK";
 
 /// A whole response, after which the connection ends.
-pub fn response(status: StatusCode, body: &[u8]) -> Vec<u8> {
-    let status = match status {
-        StatusCode::Ok => "200 OK",
-        StatusCode::BadRequest => "400 Bad Request",
-        StatusCode::NotFound => "404 Not Found",
-        StatusCode::MethodNotAllowed => "405 Method Not Allowed\r\nAllow: GET",
-        StatusCode::HeadTooLong => "431 Request Header Fields Too Large",
-    };
+pub fn response(status: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
@@ -124,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_says_what_is_wanted() {
+    fn the_path_selects_the_request() {
         let hash = "info_hash=%124Vx%9A%BC%DE%F1%23Eg%89%AB%CD%EF%124Vx%9A";
         let get = |target: String| parse(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
         assert_eq!(get("/".into()), Ok(Some(Request::Home)));
@@ -160,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http_is_refused_at_once() {
+    fn bytes_that_are_not_http_are_refused_at_once() {
         for bytes in
             [&b"\x13BitTorrent protocol"[..], b"\x16\x03\x01\x02\x00", b"GET / FTP/1.0\r\n"]
         {
@@ -172,7 +167,7 @@ mod tests {
     #[test]
     fn a_response_says_how_long_it_is_and_that_it_is_the_last() {
         assert_eq!(
-            String::from_utf8(response(StatusCode::Ok, b"de")).unwrap(),
+            String::from_utf8(response(OK, b"de")).unwrap(),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\
              Connection: close\r\n\r\nde"
         );

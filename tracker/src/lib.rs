@@ -7,20 +7,11 @@
 //! | [`http`] | bytes of a request in, bytes of a response out |
 //! | [`responder`] | from a request to its answer, over HTTP and UDP |
 //!
-//! These have no socket and no clock. The feature `server`, on by default, adds what has:
-//!
-//! | Module | What it holds |
-//! |---|---|
-//! | `connection` | one HTTP connection: read, answer, close |
-//! | `listen` | listening sockets |
-//! | `server` | the loop that waits for the network |
+//! These have no socket and no clock. The feature `server`, on by default, adds the module
+//! `server`, which has both: the loop that waits for the network.
 
-#[cfg(feature = "server")]
-mod connection;
 pub mod connection_id;
 pub mod http;
-#[cfg(feature = "server")]
-pub mod listen;
 pub mod responder;
 #[cfg(feature = "server")]
 pub mod server;

@@ -19,15 +19,15 @@ use tracker::server::{Config, Server};
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLE, after_long_help = EXAMPLE)]
 struct Args {
-    /// Listen on this address only; can be given several times [default: all, IPv4 and IPv6]
+    /// Address to listen on; may be repeated [default: all, IPv4 and IPv6]
     #[arg(long, value_name = "ADDR")]
     bind: Vec<IpAddr>,
 
-    /// The port for HTTP and UDP; 0 takes a free one
+    /// Port for HTTP and UDP; 0 chooses a free one
     #[arg(long, default_value_t = 6969)]
     port: u16,
 
-    /// How often peers are asked to announce, from 1s to 7days
+    /// Time between two announces of a peer, from 1s to 7days
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = parse_interval)]
     interval: Duration,
 
@@ -38,7 +38,7 @@ struct Args {
 
 const EXAMPLE: &str = "Example:
   tracker --bind 127.0.0.1 --interval 30s
-  A torrent names it as http://127.0.0.1:6969/announce or udp://127.0.0.1:6969/announce";
+  Its URL in a .torrent is then http://127.0.0.1:6969/announce or udp://127.0.0.1:6969/announce";
 
 fn main() -> ExitCode {
     match run(Args::parse()) {

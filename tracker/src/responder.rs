@@ -15,7 +15,7 @@ use common::announce::{AnnounceRequest, AnnounceResponse, Event, Family};
 use common::moment::Moment;
 
 use crate::connection_id::ConnectionIds;
-use crate::http::{self, Request, RequestError, StatusCode};
+use crate::http::{self, Request, RequestError};
 use crate::swarms::{Full, Swarms};
 
 /// Most IPv6 peers in a packet: it fits the 1280 bytes that every IPv6 network carries whole.
@@ -49,24 +49,19 @@ impl Responder {
                     Ok(response) => encode_response(&response, compact),
                     Err(full) => encode_failure(&full.to_string()),
                 };
-                (StatusCode::Ok, body)
+                (http::OK, body)
             }
             Ok(Request::Scrape(hashes)) => {
                 // BEP 48: a torrent without a swarm is left out.
                 let known = hashes.into_iter().filter_map(|h| Some((h, self.swarms.scrape(&h)?)));
-                (StatusCode::Ok, encode_scrape(&known.collect()))
+                (http::OK, encode_scrape(&known.collect()))
             }
-            Ok(Request::Home) => (StatusCode::Ok, b"a BitTorrent tracker\n".to_vec()),
+            Ok(Request::Home) => (http::OK, b"a BitTorrent tracker\n".to_vec()),
             Err(error) => {
                 debug!("{from}: {error}");
                 let text = error.to_string();
-                match error {
-                    RequestError::Query(_) => (StatusCode::Ok, encode_failure(&text)),
-                    RequestError::NotFound => (StatusCode::NotFound, text.into()),
-                    RequestError::Method => (StatusCode::MethodNotAllowed, text.into()),
-                    RequestError::TooLong => (StatusCode::HeadTooLong, text.into()),
-                    RequestError::Malformed(_) => (StatusCode::BadRequest, text.into()),
-                }
+                let is_query = matches!(error, RequestError::Query(_));
+                (error.status(), if is_query { encode_failure(&text) } else { text.into() })
             }
         };
         http::response(status, &body)
@@ -89,7 +84,7 @@ impl Responder {
                 udp::Request::Announce { connection_id, transaction_id, .. }
                 | udp::Request::Scrape { connection_id, transaction_id, .. },
             ) if !self.connection_ids.is_valid(connection_id, ip, now) => {
-                // Shorter than either request; a client that kept its id too long connects anew.
+                // Shorter than either request; a client with an expired id requests a new one.
                 Response::Error { transaction_id, message: "bad connection id".into() }
             }
             Ok(udp::Request::Announce { transaction_id, mut announce, .. }) => {
@@ -174,7 +169,7 @@ mod tests {
         }
     }
 
-    /// Connects, asks, and returns what is answered.
+    /// Connects, sends the request, and returns the answer.
     fn ask(
         responder: &mut Responder,
         from: SocketAddr,
@@ -245,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_in_words() {
+    fn a_failure_is_reported_in_words() {
         let now = Moment::START;
         let mut responder = responder();
         let hex = "d69f91e6b2ae4c542468d1073a71d4ea13879a7f";

@@ -1,14 +1,13 @@
 //! The peers of each torrent: announce, scrape and expire, with time and randomness as arguments
 //! (BEP 3).
 //!
-//! A tracker may hold a million peers, so the state of one is small: for IPv4 24 bytes in an
+//! A tracker may hold a million peers, so the state of one is small: 40 bytes in an
 //! [`IndexMap`] and about 16 in its hash table. The map has the leechers in front and the seeds
 //! behind, so that a random draw from either costs the same in a swarm of any size. Its order does
 //! not depend on the hasher, whose random keys keep strangers from choosing addresses that collide.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -38,14 +37,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// At most 110 MiB of IPv4 peers or 130 MiB with IPv6: a swarm of a single peer costs 420 to
-    /// 470 bytes, a further peer 30 to 60.
+    /// At most 130 MiB: a swarm of a single peer costs 470 bytes, a further peer 45 to 60.
     fn default() -> Self {
         Self { torrents: 200_000, peers_per_torrent: 200_000, peers: 1_000_000 }
     }
 }
 
-/// There is no room for a new peer; the known ones stay.
+/// A limit is reached: a new peer is refused; the known ones stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
     /// See [`Limits::torrents`].
@@ -71,7 +69,7 @@ pub struct Swarms {
 }
 
 impl Swarms {
-    /// A tracker without peers that asks to hear from each every `interval`, in whole seconds.
+    /// A tracker without peers; each is asked to announce every `interval`, in whole seconds.
     pub fn new(interval: Duration, limits: Limits) -> Self {
         let interval = u32::try_from(interval.as_secs()).unwrap_or(u32::MAX).clamp(1, MAX_INTERVAL);
         Self { swarms: BTreeMap::new(), peer_count: 0, interval, limits }
@@ -89,7 +87,7 @@ impl Swarms {
         now: Moment,
         rng: &mut Rng,
     ) -> Result<AnnounceResponse, Full> {
-        let peer = SocketAddr::new(from, request.port);
+        let peer = (from, request.port);
         if request.event == Some(Event::Stopped) {
             self.remove(&request.info_hash, peer);
             let scrape = self.scrape(&request.info_hash).unwrap_or_default();
@@ -97,13 +95,12 @@ impl Swarms {
         }
         self.check_room(&request.info_hash, peer)?;
 
-        let seen = seconds(now);
-        let swarm = self.swarms.entry(request.info_hash).or_default();
-        let seed = request.left == 0 || request.event == Some(Event::Completed);
         let completed = request.event == Some(Event::Completed);
-        if swarm.refresh(peer, seed, completed, seen) == Refreshed::New {
-            self.peer_count += 1;
-        }
+        let seed = request.left == 0 || completed;
+        let swarm = self.swarms.entry(request.info_hash).or_default();
+        let before = swarm.len();
+        swarm.refresh(peer, seed, PeerState { completed, seen: seconds(now) });
+        self.peer_count += swarm.len() - before;
         let count = request.num_want.unwrap_or(DEFAULT_NUM_WANT).min(MAX_NUM_WANT);
         let peers = swarm.draw(count as usize, peer, seed, families, rng);
         let scrape = swarm.scrape();
@@ -139,19 +136,19 @@ impl Swarms {
         }
     }
 
-    fn remove(&mut self, info_hash: &InfoHash, peer: SocketAddr) {
+    fn remove(&mut self, info_hash: &InfoHash, peer: (IpAddr, u16)) {
         let Some(swarm) = self.swarms.get_mut(info_hash) else { return };
         let before = swarm.len();
-        swarm.remove(peer);
+        swarm.of_family(peer).remove(peer);
         self.peer_count -= before - swarm.len();
         if swarm.len() == 0 {
             self.swarms.remove(info_hash);
         }
     }
 
-    fn check_room(&self, info_hash: &InfoHash, peer: SocketAddr) -> Result<(), Full> {
+    fn check_room(&self, info_hash: &InfoHash, peer: (IpAddr, u16)) -> Result<(), Full> {
         let swarm = self.swarms.get(info_hash);
-        if swarm.is_some_and(|swarm| swarm.contains(peer)) {
+        if swarm.is_some_and(|swarm| swarm.position(peer).is_some()) {
             return Ok(());
         }
         if self.peer_count >= self.limits.peers {
@@ -173,37 +170,24 @@ fn seconds(now: Moment) -> u32 {
 /// The peers of one torrent.
 #[derive(Debug, Default)]
 struct Swarm {
-    v4: Peers<Ipv4Addr>,
-    v6: Peers<Ipv6Addr>,
+    v4: Peers,
+    v6: Peers,
     /// How many peers reported that they became a seed.
     completed: u32,
 }
 
-/// Whether an announce brought a peer that was not in the swarm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refreshed {
-    New,
-    Known,
-}
-
 impl Swarm {
-    fn refresh(&mut self, peer: SocketAddr, seed: bool, completed: bool, seen: u32) -> Refreshed {
-        let state = PeerState { completed, seen };
-        let known = match peer {
-            SocketAddr::V4(peer) => self.v4.refresh((*peer.ip(), peer.port()), seed, state),
-            SocketAddr::V6(peer) => self.v6.refresh((*peer.ip(), peer.port()), seed, state),
-        };
-        if completed && !known.is_some_and(|known| known.completed) {
+    /// Notes that the peer has announced.
+    fn refresh(&mut self, peer: (IpAddr, u16), seed: bool, state: PeerState) {
+        let known = self.of_family(peer).refresh(peer, seed, state);
+        if state.completed && !known.is_some_and(|known| known.completed) {
             self.completed = self.completed.saturating_add(1);
         }
-        if known.is_some() { Refreshed::Known } else { Refreshed::New }
     }
 
-    fn remove(&mut self, peer: SocketAddr) {
-        match peer {
-            SocketAddr::V4(peer) => self.v4.remove(&(*peer.ip(), peer.port())),
-            SocketAddr::V6(peer) => self.v6.remove(&(*peer.ip(), peer.port())),
-        }
+    /// The peers of the same family as this one.
+    fn of_family(&mut self, peer: (IpAddr, u16)) -> &mut Peers {
+        if peer.0.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
 
     fn expire(&mut self, oldest: u32) {
@@ -215,7 +199,7 @@ impl Swarm {
     fn draw(
         &self,
         count: usize,
-        requester: SocketAddr,
+        requester: (IpAddr, u16),
         seed: bool,
         families: &[Family],
         rng: &mut Rng,
@@ -223,32 +207,27 @@ impl Swarm {
         // Number the candidates: the IPv4 ones from 0, then the IPv6 ones.
         let v4 = if families.contains(&Family::V4) { self.v4.candidates(seed) } else { 0 };
         let v6 = if families.contains(&Family::V6) { self.v6.candidates(seed) } else { 0 };
-        let own = self.position(requester).and_then(|position| match requester {
-            SocketAddr::V4(_) => Some(position).filter(|&position| position < v4),
-            SocketAddr::V6(_) => Some(v4 + position).filter(|_| position < v6),
+        let own = self.position(requester).and_then(|position| match requester.0 {
+            IpAddr::V4(_) => Some(position).filter(|&position| position < v4),
+            IpAddr::V6(_) => Some(v4 + position).filter(|_| position < v6),
         });
         let others = v4 + v6 - usize::from(own.is_some());
         let mut peers: Vec<_> = sample(others, count, rng)
             .into_iter()
             .map(|number| if own.is_some_and(|own| number >= own) { number + 1 } else { number })
             .map(|number| match number.checked_sub(v4) {
-                None => self.v4.address(number).into(),
-                Some(number) => self.v6.address(number).into(),
+                None => self.v4.address(number),
+                Some(number) => self.v6.address(number),
             })
             .collect();
         rng.shuffle(&mut peers);
         peers
     }
 
-    fn position(&self, peer: SocketAddr) -> Option<usize> {
-        match peer {
-            SocketAddr::V4(peer) => self.v4.peers.get_index_of(&(*peer.ip(), peer.port())),
-            SocketAddr::V6(peer) => self.v6.peers.get_index_of(&(*peer.ip(), peer.port())),
-        }
-    }
-
-    fn contains(&self, peer: SocketAddr) -> bool {
-        self.position(peer).is_some()
+    /// Its position among the peers of its family.
+    fn position(&self, peer: (IpAddr, u16)) -> Option<usize> {
+        let peers = if peer.0.is_ipv4() { &self.v4 } else { &self.v6 };
+        peers.peers.get_index_of(&peer)
     }
 
     fn len(&self) -> usize {
@@ -280,10 +259,10 @@ fn sample(total: usize, count: usize, rng: &mut Rng) -> Vec<usize> {
 }
 
 /// The peers of one torrent whose addresses are of one family.
-#[derive(Debug)]
-struct Peers<Ip> {
+#[derive(Debug, Default)]
+struct Peers {
     /// By address and port; leechers in front, seeds behind.
-    peers: IndexMap<(Ip, u16), PeerState>,
+    peers: IndexMap<(IpAddr, u16), PeerState>,
     /// How many of them are leechers.
     leechers: usize,
 }
@@ -296,16 +275,10 @@ struct PeerState {
     seen: u32,
 }
 
-impl<Ip> Default for Peers<Ip> {
-    fn default() -> Self {
-        Self { peers: IndexMap::default(), leechers: 0 }
-    }
-}
-
-impl<Ip: Copy + Eq + Hash> Peers<Ip> {
+impl Peers {
     /// Notes that the peer has announced, and returns what was known of it before.
-    fn refresh(&mut self, address: (Ip, u16), seed: bool, state: PeerState) -> Option<PeerState> {
-        let (position, known) = self.peers.insert_full(address, state);
+    fn refresh(&mut self, peer: (IpAddr, u16), seed: bool, state: PeerState) -> Option<PeerState> {
+        let (position, known) = self.peers.insert_full(peer, state);
         self.peers[position].completed |= known.is_some_and(|known| known.completed);
         // A new peer is at the end, where the seeds are.
         match (position < self.leechers, seed) {
@@ -321,8 +294,8 @@ impl<Ip: Copy + Eq + Hash> Peers<Ip> {
         known
     }
 
-    fn remove(&mut self, address: &(Ip, u16)) {
-        if let Some(mut position) = self.peers.get_index_of(address) {
+    fn remove(&mut self, peer: (IpAddr, u16)) {
+        if let Some(mut position) = self.peers.get_index_of(&peer) {
             if position < self.leechers {
                 position = self.make_seed(position);
             }
@@ -346,8 +319,8 @@ impl<Ip: Copy + Eq + Hash> Peers<Ip> {
         self.peers.shrink_to(2 * self.peers.len());
     }
 
-    fn address(&self, position: usize) -> (Ip, u16) {
-        *self.peers.get_index(position).expect("a position in the map").0
+    fn address(&self, position: usize) -> SocketAddr {
+        (*self.peers.get_index(position).expect("a position in the map").0).into()
     }
 
     /// How many peers from the front are of use to a seed, or to a leecher.
@@ -397,7 +370,7 @@ mod tests {
             self.swarms.announce(peer.ip(), request, families, self.now, &mut self.rng)
         }
 
-        /// An announce over HTTP; what it is answered.
+        /// An announce over HTTP, and its answer.
         fn announce(
             &mut self,
             peer: SocketAddr,
@@ -455,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_behind_one_address_are_told_apart_by_port() {
+    fn peers_behind_one_address_are_distinguished_by_port() {
         let mut world = World::default();
         let (alice, bob) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.1:2".parse().unwrap());
         world.announce(alice, 5, None);
@@ -463,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_is_told_of_leechers_only() {
+    fn a_seed_gets_leechers_only() {
         let mut world = World::default();
         world.announce(peer(1), 0, None);
         world.announce(peer(2), 5, None);
@@ -499,7 +472,7 @@ mod tests {
         assert_eq!(world.announce(peer(2), 5, None), []);
         world.announce(peer(2), 5, Some(Event::Stopped));
         assert_eq!(world.swarms.scrape(&HASH), None);
-        // A stop from nowhere leaves nothing behind.
+        // A `stopped` of an unknown peer leaves nothing behind.
         world.announce(peer(3), 5, Some(Event::Stopped));
         assert_eq!(world.swarms.scrape(&HASH), None);
         assert_eq!(world.swarms.peer_count, 0);

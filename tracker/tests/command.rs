@@ -1,6 +1,10 @@
-//! The command `tracker` as its user meets it.
+//! The command `tracker` as a user runs it.
 
-#![allow(clippy::disallowed_methods, reason = "a test of a process: it runs in real time")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of programs have files, sockets and clocks"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -21,7 +25,7 @@ fn output(args: &[&str]) -> Output {
 struct Running {
     process: Child,
     address: String,
-    /// What it says after where it listens.
+    /// Its stderr after the line with its address.
     stderr: BufReader<ChildStderr>,
 }
 
@@ -48,7 +52,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn it_says_where_it_listens_before_it_serves() {
+fn it_prints_its_address_before_it_serves() {
     let running = Running::start(&["--bind", "127.0.0.1", "--port", "0"]);
     assert!(running.address.starts_with("127.0.0.1:"), "{}", running.address);
     let mut stream = TcpStream::connect(&running.address).unwrap();
@@ -70,7 +74,7 @@ fn ctrl_c_ends_it_with_success() {
 /// Each client that has to wait would otherwise be a line of the log.
 #[cfg(unix)]
 #[test]
-fn out_of_descriptors_it_says_so_now_and_then_and_recovers() {
+fn out_of_descriptors_it_warns_at_intervals_and_recovers() {
     let script = format!(
         "ulimit -n 30; exec {} --bind 127.0.0.1 --port 0",
         tracker(&[]).get_program().display()

@@ -1,5 +1,11 @@
 //! A tracker on loopback sockets, spoken to in bytes.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of programs have files, sockets and clocks"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
@@ -199,7 +205,7 @@ fn a_client_that_has_closed_its_side_is_answered() {
 }
 
 #[test]
-fn a_wrong_request_is_told_why() {
+fn the_answer_to_a_wrong_request_says_why() {
     let tracker = Tracker::v4();
     let hex = "d69f91e6b2ae4c542468d1073a71d4ea13879a7f";
     for (request, status, body) in [
@@ -277,7 +283,7 @@ fn when_all_places_are_taken_the_oldest_connection_is_closed() {
 }
 
 #[test]
-fn nonsense_packets_are_not_answered_and_do_no_harm() {
+fn invalid_packets_get_no_answer_and_do_no_harm() {
     let tracker = Tracker::v4();
     let socket = UdpSocket::bind((V4, 0)).unwrap();
     socket.set_read_timeout(Some(READ_TIMEOUT)).unwrap();

@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
@@ -30,26 +29,21 @@ pub fn announce_url(base: &str, request: &AnnounceRequest) -> String {
     let separator = if base.contains('?') { '&' } else { '?' };
     let info_hash = percent_encode(&request.info_hash.0, ESCAPED);
     let peer_id = percent_encode(&request.peer_id.0, ESCAPED);
-    let mut url = format!(
+    let url = format!(
         "{base}{separator}info_hash={info_hash}&peer_id={peer_id}&port={port}&uploaded={uploaded}\
          &downloaded={downloaded}&left={left}&compact=1&key={key:08x}"
     );
-    if let Some(event) = request.event {
-        write!(url, "&event={}", event.name()).expect("a String takes all");
-    }
-    if let Some(num_want) = request.num_want {
-        write!(url, "&numwant={num_want}").expect("a String takes all");
-    }
-    if let Some(id) = &request.tracker_id {
-        write!(url, "&trackerid={}", percent_encode(id, ESCAPED)).expect("a String takes all");
-    }
-    url
+    let event = request.event.map(|event| format!("&event={}", event.name()));
+    let num_want = request.num_want.map(|n| format!("&numwant={n}"));
+    let tracker_id = request.tracker_id.as_ref();
+    let tracker_id = tracker_id.map(|id| format!("&trackerid={}", percent_encode(id, ESCAPED)));
+    [Some(url), event, num_want, tracker_id].into_iter().flatten().collect()
 }
 
 /// An announce as a tracker receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceQuery {
-    /// What the peer says.
+    /// The peer's report.
     pub request: AnnounceRequest,
     /// Whether it takes a compact list of peers, as all do that do not refuse it (BEP 23).
     pub compact: bool,
@@ -61,7 +55,7 @@ pub enum QueryError {
     /// A parameter without which there is no answer.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// The beginner's error with info-hashes.
+    /// A common beginner's error.
     #[error("info_hash has 40 bytes, expected 20: send the raw hash, not its hex form")]
     HexInfoHash,
     /// An info-hash or peer id of another length.
@@ -95,28 +89,21 @@ pub fn parse_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
     let peer_id = PeerId(query.twenty_bytes("peer_id")?);
     let port = query.number("port")?.ok_or(QueryError::Missing("port"))?;
     let port = u16::try_from(port).ok().filter(|&port| port != 0).ok_or(QueryError::Port)?;
-    let event = match query.value("event") {
-        Some(b"started") => Some(Event::Started),
-        Some(b"completed") => Some(Event::Completed),
-        Some(b"stopped") => Some(Event::Stopped),
-        // Among them BEP 21's "paused", which says nothing that `left` does not.
-        Some(_) | None => None,
-    };
+    // Other values count as none; BEP 21's "paused" says nothing that `left` does not.
+    let event = query.text("event");
+    let event = Event::ALL.into_iter().find(|known| event == Some(known.name()));
     // No answer depends on these.
-    let statistic = |name| query.number(name).unwrap_or(None).unwrap_or(0);
+    let optional = |name| query.number(name).unwrap_or(None);
     let request = AnnounceRequest {
         info_hash,
         peer_id,
         port,
-        uploaded: statistic("uploaded"),
-        downloaded: statistic("downloaded"),
+        uploaded: optional("uploaded").unwrap_or(0),
+        downloaded: optional("downloaded").unwrap_or(0),
         left: query.number("left")?.ok_or(QueryError::Missing("left"))?,
         event,
         // A negative number is what some clients send for "the default".
-        num_want: query
-            .number("numwant")
-            .unwrap_or(None)
-            .map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
+        num_want: optional("numwant").map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
         // Any text will do as a key in HTTP; ours is eight hex digits.
         key: query.text("key").and_then(|key| u32::from_str_radix(key, 16).ok()).unwrap_or(0),
         tracker_id: query.value("trackerid").map(<[u8]>::to_vec),
@@ -127,10 +114,8 @@ pub fn parse_announce(query: &[u8]) -> Result<AnnounceQuery, QueryError> {
 /// Reads the query of a scrape: the torrents asked for, at least one.
 pub fn parse_scrape(query: &[u8]) -> Result<Vec<InfoHash>, QueryError> {
     let query = Query::parse(query);
-    let hashes: Vec<_> = query
-        .values("info_hash")
-        .map(|value| twenty_bytes("info_hash", value).map(InfoHash))
-        .collect::<Result<_, _>>()?;
+    let hashes = query.values("info_hash").map(|value| twenty_bytes("info_hash", value));
+    let hashes: Vec<_> = hashes.map(|hash| hash.map(InfoHash)).collect::<Result<_, _>>()?;
     if hashes.is_empty() { Err(QueryError::FullScrape) } else { Ok(hashes) }
 }
 
@@ -185,37 +170,32 @@ fn twenty_bytes(name: &'static str, value: &[u8]) -> Result<[u8; 20], QueryError
 /// Compact, IPv4 peers go under `peers` and IPv6 peers under `peers6` (BEP 23, 7); otherwise all
 /// are dictionaries under `peers`, without the peer ids, which no client needs in order to connect.
 pub fn encode_response(response: &AnnounceResponse, compact: bool) -> Vec<u8> {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    write_compact(&response.peers, Family::V4, &mut v4);
-    write_compact(&response.peers, Family::V6, &mut v6);
-    let ips: Vec<_> = if compact {
-        Vec::new()
+    let [v4, v6] = [Family::V4, Family::V6].map(|family| write_compact(&response.peers, family));
+    let listed: &[SocketAddr] = if compact { &[] } else { &response.peers };
+    let ips: Vec<_> = listed.iter().map(|peer| peer.ip().to_string()).collect();
+    let peers = if compact {
+        Value::Bytes(&v4)
     } else {
-        response.peers.iter().map(|peer| peer.ip().to_string()).collect()
-    };
-
-    let integer = |n: u32| Value::Integer(n.into());
-    let mut entries: Vec<(&[u8], Value<'_>)> = vec![(b"interval", integer(response.interval))];
-    entries.extend(response.min_interval.map(|n| (&b"min interval"[..], integer(n))));
-    entries.extend(response.seeders.map(|n| (&b"complete"[..], integer(n))));
-    entries.extend(response.leechers.map(|n| (&b"incomplete"[..], integer(n))));
-    entries.extend(
-        response.warning.as_ref().map(|w| (&b"warning message"[..], Value::Bytes(w.as_bytes()))),
-    );
-    entries.extend(response.tracker_id.as_ref().map(|id| (&b"tracker id"[..], Value::Bytes(id))));
-    if compact {
-        entries.push((b"peers", Value::Bytes(&v4)));
-        if !v6.is_empty() {
-            entries.push((b"peers6", Value::Bytes(&v6)));
-        }
-    } else {
-        let peers = response.peers.iter().zip(&ips).map(|(peer, ip)| {
+        let peers = listed.iter().zip(&ips).map(|(peer, ip)| {
             let port = Value::Integer(peer.port().into());
             Value::dict([(&b"ip"[..], Value::Bytes(ip.as_bytes())), (b"port", port)])
         });
-        entries.push((b"peers", Value::List(peers.collect())));
-    }
-    Value::dict(entries).encode()
+        Value::List(peers.collect())
+    };
+    let integer = |n: u32| Value::Integer(n.into());
+    let warning = response.warning.as_ref().map(|text| Value::Bytes(text.as_bytes()));
+    let peers6 = (compact && !v6.is_empty()).then_some(Value::Bytes(&v6));
+    Value::dict_of_present([
+        (b"interval", Some(integer(response.interval))),
+        (b"min interval", response.min_interval.map(integer)),
+        (b"complete", response.seeders.map(integer)),
+        (b"incomplete", response.leechers.map(integer)),
+        (b"warning message", warning),
+        (b"tracker id", response.tracker_id.as_deref().map(Value::Bytes)),
+        (b"peers", Some(peers)),
+        (b"peers6", peers6),
+    ])
+    .encode()
 }
 
 /// The body that tells a peer that its request failed, and why.
@@ -264,7 +244,7 @@ pub fn decode_response(body: &[u8]) -> Result<AnnounceResponse, ResponseError> {
     if body.len() > MAX_RESPONSE_LENGTH {
         return Err(ResponseError::TooLong);
     }
-    let value = bencode::decode_lenient(body)?;
+    let value = bencode::decode(body)?;
     let answer = value.as_dict().ok_or(ResponseError::NotADictionary)?;
     let text = |key| answer.get(key).and_then(Value::as_bytes).map(readable);
     let number = |key| answer.get(key).and_then(Value::as_integer);
@@ -277,9 +257,7 @@ pub fn decode_response(body: &[u8]) -> Result<AnnounceResponse, ResponseError> {
     peers.extend(read_peers(answer, "peers6", Family::V6)?);
     peers.truncate(MAX_PEERS);
     Ok(AnnounceResponse {
-        interval: number(b"interval")
-            .map(clamp_interval)
-            .ok_or(ResponseError::Entry("interval"))?,
+        interval: clamp_interval(number(b"interval").ok_or(ResponseError::Entry("interval"))?),
         min_interval: count(b"min interval").map(|seconds| seconds.min(MAX_INTERVAL)),
         seeders: count(b"complete"),
         leechers: count(b"incomplete"),
@@ -297,18 +275,16 @@ fn read_peers(
     match answer.get(key.as_bytes()) {
         None => Ok(Vec::new()),
         Some(Value::Bytes(list)) => Ok(read_compact(list, family)),
-        Some(Value::List(list)) => Ok(list
-            .iter()
-            .filter_map(read_peer)
-            .filter(|&p| is_dialable(p))
-            .take(MAX_PEERS)
-            .collect()),
+        Some(Value::List(list)) => {
+            let peers = list.iter().filter_map(read_peer).filter(|&peer| is_dialable(peer));
+            Ok(peers.take(MAX_PEERS).collect())
+        }
         Some(Value::Integer(_) | Value::Dict(_)) => Err(ResponseError::Entry(key)),
     }
 }
 
-/// A peer in the form of a dictionary. BEP 3 allows a name instead of an address; that none is
-/// looked up here keeps strangers from making us ask for names of their choice.
+/// A peer in the form of a dictionary. BEP 3 allows a name instead of an address; names are
+/// ignored, so that strangers cannot make us resolve names of their choice.
 fn read_peer(peer: &Value<'_>) -> Option<SocketAddr> {
     let peer = peer.as_dict()?;
     let ip: IpAddr = str::from_utf8(peer.get(b"ip")?.as_bytes()?).ok()?.parse().ok()?;
@@ -374,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_query_is_answered_with_what_is_wrong() {
+    fn the_error_for_a_wrong_query_names_the_parameter() {
         let hash = "d69f91e6b2ae4c542468d1073a71d4ea13879a7f";
         for (front, error) in [
             (
@@ -485,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_peer_can_be_is_left_out() {
+    fn addresses_that_no_peer_can_have_are_left_out() {
         for entry in ["000000000050", "e00000010050", "ffffffff0050", "7f0000010000"] {
             let entry = bytes(entry);
             let body = [&b"d8:intervali9e5:peers6:"[..], &entry, b"e"].concat();
@@ -504,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_none_says_why() {
+    fn the_error_for_a_bad_answer_says_why() {
         for (body, error) in [
             (&b"<html>"[..], "the tracker's answer is not bencode: byte 0: unexpected byte '<'"),
             (b"le", "the tracker's answer is not a dictionary"),

@@ -1,9 +1,11 @@
-//! What a peer and a tracker tell each other: the values, in no protocol's encoding.
+//! The values that a peer and a tracker exchange, independent of the encoding.
 //!
 //! [`http`] is their form in a query and a bencoded answer (BEP 3, 7, 23, 48), [`udp`] their form
 //! in packets (BEP 15).
 
 use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
 
 use crate::id::{InfoHash, PeerId};
 
@@ -11,7 +13,8 @@ pub mod http;
 pub mod udp;
 
 /// Why a peer announces, if not merely because the interval has passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Event {
     /// The first announce of a run.
     Started,
@@ -22,6 +25,8 @@ pub enum Event {
 }
 
 impl Event {
+    const ALL: [Self; 3] = [Self::Started, Self::Completed, Self::Stopped];
+
     /// Its value in a query.
     pub fn name(self) -> &'static str {
         match self {
@@ -32,12 +37,12 @@ impl Event {
     }
 }
 
-/// What a peer reports about itself in one torrent, and the question for others.
+/// What a peer reports about itself in one torrent, and its request for other peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceRequest {
     /// The swarm.
     pub info_hash: InfoHash,
-    /// The peer's name.
+    /// The peer's id.
     pub peer_id: PeerId,
     /// The TCP port on which it accepts peers, not 0.
     pub port: u16,
@@ -58,7 +63,7 @@ pub struct AnnounceRequest {
 }
 
 /// What the tracker answers to an announce.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnnounceResponse {
     /// Seconds until the next regular announce, between 1 and [`MAX_INTERVAL`].
     pub interval: u32,
@@ -68,15 +73,15 @@ pub struct AnnounceResponse {
     pub seeders: Option<u32>,
     /// Peers that still lack some.
     pub leechers: Option<u32>,
-    /// Where to find others.
+    /// The addresses of other peers.
     pub peers: Vec<SocketAddr>,
-    /// Something for the user to read; the answer counts all the same.
+    /// A message for the user; the rest of the answer is valid all the same.
     pub warning: Option<String>,
     /// To be sent back in the next announce; travels over HTTP only.
     pub tracker_id: Option<Vec<u8>>,
 }
 
-/// How a swarm is doing, in numbers (BEP 48).
+/// The counts of a swarm (BEP 48).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeEntry {
     /// Peers with the whole content.
@@ -137,28 +142,24 @@ fn readable(text: &[u8]) -> String {
 /// Reads a compact list (BEP 23, 7). A tail too short for an entry is ignored, and so is what can
 /// be no peer.
 fn read_compact(list: &[u8], family: Family) -> Vec<SocketAddr> {
-    let dialable = |&peer: &SocketAddr| is_dialable(peer);
-    match family {
-        Family::V4 => {
-            let entries = list.as_chunks::<6>().0.iter();
-            let peers = entries.map(|&[a, b, c, d, port @ ..]| {
-                SocketAddr::from(([a, b, c, d], u16::from_be_bytes(port)))
-            });
-            peers.filter(dialable).take(MAX_PEERS).collect()
-        }
-        Family::V6 => {
-            let entries = list.as_chunks::<18>().0.iter();
-            let peers = entries.map(|&[ref ip @ .., high, low]| {
-                let ip: [u8; 16] = *ip;
-                SocketAddr::from((ip, u16::from_be_bytes([high, low])))
-            });
-            peers.filter(dialable).take(MAX_PEERS).collect()
-        }
-    }
+    let length = match family {
+        Family::V4 => 6,
+        Family::V6 => 18,
+    };
+    let peers = list.chunks_exact(length).filter_map(|entry| {
+        let (ip, &port) = entry.split_last_chunk()?;
+        let ip = match family {
+            Family::V4 => IpAddr::from(<[u8; 4]>::try_from(ip).ok()?),
+            Family::V6 => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
+        };
+        Some(SocketAddr::new(ip, u16::from_be_bytes(port)))
+    });
+    peers.filter(|&peer| is_dialable(peer)).take(MAX_PEERS).collect()
 }
 
-/// Appends the peers of this family to a compact list; the others are left out.
-fn write_compact(peers: &[SocketAddr], family: Family, list: &mut Vec<u8>) {
+/// A compact list of the peers of this family; the others are left out.
+fn write_compact(peers: &[SocketAddr], family: Family) -> Vec<u8> {
+    let mut list = Vec::new();
     for peer in peers.iter().filter(|&&peer| Family::of(peer) == family) {
         match peer.ip() {
             IpAddr::V4(ip) => list.extend(ip.octets()),
@@ -166,6 +167,7 @@ fn write_compact(peers: &[SocketAddr], family: Family, list: &mut Vec<u8>) {
         }
         list.extend(peer.port().to_be_bytes());
     }
+    list
 }
 
 /// What the tests of both forms use.
@@ -176,10 +178,7 @@ mod samples {
     use super::*;
 
     pub(super) fn bytes(hex: &str) -> Vec<u8> {
-        hex.as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect()
+        crate::hex::decode(hex).unwrap()
     }
 
     pub(super) fn info_hash() -> InfoHash {

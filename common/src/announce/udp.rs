@@ -26,10 +26,10 @@ pub enum Request {
         connection_id: u64,
         /// Chosen by the peer; the answer repeats it.
         transaction_id: u32,
-        /// What it says; the `tracker_id` does not travel.
+        /// The report; the `tracker_id` does not travel.
         announce: AnnounceRequest,
     },
-    /// Asks how swarms are doing.
+    /// Asks for the counts of swarms.
     Scrape {
         /// From [`Response::Connect`].
         connection_id: u64,
@@ -43,7 +43,7 @@ pub enum Request {
 /// What a tracker answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Response {
-    /// The id for what the peer asks next; it may use it for 60 s.
+    /// The id for the peer's next requests; it may use it for 60 s.
     Connect {
         /// As in the request.
         transaction_id: u32,
@@ -54,7 +54,7 @@ pub enum Response {
     Announce {
         /// As in the request.
         transaction_id: u32,
-        /// What it says.
+        /// The answer.
         response: AnnounceResponse,
     },
     /// An entry for each info-hash asked for, in that order.
@@ -102,6 +102,10 @@ const ANNOUNCE: u32 = 1;
 const SCRAPE: u32 = 2;
 const ERROR: u32 = 3;
 
+/// What an announce may report, in the order of the numbers that stand for it.
+const EVENTS: [Option<Event>; 4] =
+    [None, Some(Event::Completed), Some(Event::Started), Some(Event::Stopped)];
+
 impl Request {
     /// Reads what a tracker receives.
     pub fn decode(packet: &[u8]) -> Result<Self, PacketError> {
@@ -130,84 +134,57 @@ impl Request {
 
     /// Writes what a peer sends.
     pub fn encode(&self) -> Vec<u8> {
-        let mut packet = Vec::new();
-        match self {
-            Self::Connect { transaction_id } => {
-                packet.extend(MAGIC.to_be_bytes());
-                packet.extend(CONNECT.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-            }
+        let (connection_id, action, transaction_id, body) = match self {
+            Self::Connect { transaction_id } => (&MAGIC, CONNECT, transaction_id, Vec::new()),
             Self::Announce { connection_id, transaction_id, announce } => {
-                packet.extend(connection_id.to_be_bytes());
-                packet.extend(ANNOUNCE.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-                encode_announce(announce, &mut packet);
+                (connection_id, ANNOUNCE, transaction_id, encode_announce(announce))
             }
             Self::Scrape { connection_id, transaction_id, info_hashes } => {
-                packet.extend(connection_id.to_be_bytes());
-                packet.extend(SCRAPE.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-                packet.extend(info_hashes.iter().flat_map(|hash| hash.0));
+                let hashes = info_hashes.iter().flat_map(|hash| hash.0).collect();
+                (connection_id, SCRAPE, transaction_id, hashes)
             }
-        }
-        packet
+        };
+        let head = [action, *transaction_id].map(u32::to_be_bytes);
+        [&connection_id.to_be_bytes()[..], head.as_flattened(), &body].concat()
     }
 }
 
 fn decode_announce(fields: &mut Fields<'_>) -> Result<AnnounceRequest, PacketError> {
-    let info_hash = InfoHash(fields.array()?);
-    let peer_id = PeerId(fields.array()?);
-    let downloaded = fields.u64()?;
-    let left = fields.u64()?;
-    let uploaded = fields.u64()?;
-    let event = match fields.u32()? {
-        0 => None,
-        1 => Some(Event::Completed),
-        2 => Some(Event::Started),
-        3 => Some(Event::Stopped),
-        other => return Err(PacketError::Event(other)),
-    };
-    // The address that a peer claims is not believed: it could name a victim.
-    let _address = fields.u32()?;
-    let key = fields.u32()?;
-    // BEP 15: a signed number, -1 for the default.
-    let num_want = Some(fields.u32()?).filter(|&n| i32::try_from(n).is_ok());
-    let port = fields.u16()?;
-    if port == 0 {
-        return Err(PacketError::Port);
-    }
+    // In the order of the packet.
     Ok(AnnounceRequest {
-        info_hash,
-        peer_id,
-        port,
-        uploaded,
-        downloaded,
-        left,
-        event,
-        num_want,
-        key,
+        info_hash: InfoHash(fields.array()?),
+        peer_id: PeerId(fields.array()?),
+        downloaded: fields.u64()?,
+        left: fields.u64()?,
+        uploaded: fields.u64()?,
+        event: fields.event()?,
+        key: {
+            // The address that a peer claims is ignored: it could name a victim.
+            let _address = fields.u32()?;
+            fields.u32()?
+        },
+        // BEP 15: a signed number, -1 for the default.
+        num_want: Some(fields.u32()?).filter(|&n| i32::try_from(n).is_ok()),
+        port: Some(fields.u16()?).filter(|&port| port != 0).ok_or(PacketError::Port)?,
         tracker_id: None,
     })
 }
 
-fn encode_announce(announce: &AnnounceRequest, packet: &mut Vec<u8>) {
-    let event: u32 = match announce.event {
-        None => 0,
-        Some(Event::Completed) => 1,
-        Some(Event::Started) => 2,
-        Some(Event::Stopped) => 3,
-    };
+fn encode_announce(announce: &AnnounceRequest) -> Vec<u8> {
+    let event = (0_u32..).zip(EVENTS).find(|(_, event)| *event == announce.event);
+    let (event, _) = event.expect("each event has a number");
     let num_want = announce.num_want.map_or(-1, |n| i32::try_from(n).unwrap_or(i32::MAX));
-    packet.extend(announce.info_hash.0);
-    packet.extend(announce.peer_id.0);
-    packet.extend(announce.downloaded.to_be_bytes());
-    packet.extend(announce.left.to_be_bytes());
-    packet.extend(announce.uploaded.to_be_bytes());
-    packet.extend(event.to_be_bytes());
-    packet.extend([0; 4]); // The address that the packet comes from.
-    packet.extend(announce.key.to_be_bytes());
-    packet.extend(num_want.to_be_bytes());
-    packet.extend(announce.port.to_be_bytes());
+    let lengths = [announce.downloaded, announce.left, announce.uploaded].map(u64::to_be_bytes);
+    // 0 stands for the address that the packet comes from.
+    let numbers = [event, 0, announce.key, num_want.cast_unsigned()].map(u32::to_be_bytes);
+    [
+        &announce.info_hash.0[..],
+        &announce.peer_id.0,
+        lengths.as_flattened(),
+        numbers.as_flattened(),
+        &announce.port.to_be_bytes(),
+    ]
+    .concat()
 }
 
 impl Response {
@@ -220,30 +197,22 @@ impl Response {
         match action {
             CONNECT => Ok(Self::Connect { transaction_id, connection_id: fields.u64()? }),
             ANNOUNCE => {
-                let interval = clamp_interval(i64::from(fields.u32()?.cast_signed()));
-                let leechers = Some(fields.u32()?);
-                let seeders = Some(fields.u32()?);
-                let peers = read_compact(fields.0, family);
                 let response = AnnounceResponse {
-                    interval,
-                    min_interval: None,
-                    seeders,
-                    leechers,
-                    peers,
-                    warning: None,
-                    tracker_id: None,
+                    interval: clamp_interval(i64::from(fields.u32()?.cast_signed())),
+                    leechers: Some(fields.u32()?),
+                    seeders: Some(fields.u32()?),
+                    peers: read_compact(fields.0, family),
+                    ..AnnounceResponse::default()
                 };
                 Ok(Self::Announce { transaction_id, response })
             }
             SCRAPE => {
-                let mut entries = Vec::new();
-                while fields.0.len() >= 12 && entries.len() < MAX_SCRAPE {
-                    let seeders = fields.u32()?;
-                    let completed = fields.u32()?;
-                    let leechers = fields.u32()?;
-                    entries.push(ScrapeEntry { seeders, completed, leechers });
-                }
-                Ok(Self::Scrape { transaction_id, entries })
+                let entries = fields.0.as_chunks().0.as_chunks().0.iter().take(MAX_SCRAPE);
+                let entries = entries.map(|entry| {
+                    let [seeders, completed, leechers] = entry.map(u32::from_be_bytes);
+                    ScrapeEntry { seeders, completed, leechers }
+                });
+                Ok(Self::Scrape { transaction_id, entries: entries.collect() })
             }
             ERROR => Ok(Self::Error { transaction_id, message: readable(fields.0) }),
             other => Err(PacketError::Action(other)),
@@ -252,37 +221,22 @@ impl Response {
 
     /// Writes what a tracker sends in a packet of this family; peers of the other are left out.
     pub fn encode(&self, family: Family) -> Vec<u8> {
-        let mut packet = Vec::new();
-        match self {
-            Self::Connect { transaction_id, connection_id } => {
-                packet.extend(CONNECT.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-                packet.extend(connection_id.to_be_bytes());
+        let (action, body) = match self {
+            Self::Connect { connection_id, .. } => (CONNECT, connection_id.to_be_bytes().to_vec()),
+            Self::Announce { response, .. } => {
+                let AnnounceResponse { interval, leechers, seeders, peers, .. } = response;
+                let numbers = [*interval, leechers.unwrap_or(0), seeders.unwrap_or(0)];
+                let peers = write_compact(peers, family);
+                (ANNOUNCE, [numbers.map(u32::to_be_bytes).as_flattened(), &peers].concat())
             }
-            Self::Announce { transaction_id, response } => {
-                packet.extend(ANNOUNCE.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-                packet.extend(response.interval.to_be_bytes());
-                packet.extend(response.leechers.unwrap_or(0).to_be_bytes());
-                packet.extend(response.seeders.unwrap_or(0).to_be_bytes());
-                write_compact(&response.peers, family, &mut packet);
+            Self::Scrape { entries, .. } => {
+                let numbers = entries.iter().flat_map(|e| [e.seeders, e.completed, e.leechers]);
+                (SCRAPE, numbers.flat_map(u32::to_be_bytes).collect())
             }
-            Self::Scrape { transaction_id, entries } => {
-                packet.extend(SCRAPE.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-                for entry in entries {
-                    packet.extend(entry.seeders.to_be_bytes());
-                    packet.extend(entry.completed.to_be_bytes());
-                    packet.extend(entry.leechers.to_be_bytes());
-                }
-            }
-            Self::Error { transaction_id, message } => {
-                packet.extend(ERROR.to_be_bytes());
-                packet.extend(transaction_id.to_be_bytes());
-                packet.extend(message.as_bytes());
-            }
-        }
-        packet
+            Self::Error { message, .. } => (ERROR, message.clone().into_bytes()),
+        };
+        let head = [action, self.transaction_id()].map(u32::to_be_bytes);
+        [head.as_flattened(), &body].concat()
     }
 
     /// The number by which a peer knows which of its requests this answers.
@@ -304,6 +258,11 @@ impl Fields<'_> {
         let (field, rest) = self.0.split_first_chunk().ok_or(PacketError::Short)?;
         self.0 = rest;
         Ok(*field)
+    }
+
+    fn event(&mut self) -> Result<Option<Event>, PacketError> {
+        let number = self.u32()?;
+        EVENTS.get(number as usize).copied().ok_or(PacketError::Event(number))
     }
 
     fn u16(&mut self) -> Result<u16, PacketError> {

@@ -1,7 +1,7 @@
-//! Metainfo, the content of a .torrent file: what is shared, and how to check it (BEP 3).
+//! Metainfo, the content of a .torrent file: the files, and the hashes to check them (BEP 3).
 //!
-//! Reading is careful: whoever wrote the file chose its names and its numbers, and they come to be
-//! paths and allocations here. [`create`] makes such a file from what is on disk.
+//! Reading is careful: the file is untrusted, and its names and numbers become paths and
+//! allocations here. [`encode`] makes such a file.
 //!
 //! Also read: tiers of trackers (BEP 12), `private` (BEP 27), padding and symbolic links (BEP 47).
 //! A torrent of versions 1 and 2 at once (BEP 52) is read as version 1.
@@ -11,12 +11,12 @@ mod path;
 
 use sha1::{Digest, Sha1};
 
-use crate::bencode::{self, DecodeError, Dict, Value};
+use crate::bencode::{self, Dict, Value};
 use crate::geometry::{FileMap, Geometry, GeometryError};
 use crate::id::InfoHash;
 
-pub use create::{CreateError, CreateOptions, create};
-pub use path::{MAX_COMPONENT_LENGTH, NameError, NameProblem};
+pub use create::{CreateOptions, encode};
+pub use path::MAX_COMPONENT_LENGTH;
 
 /// Longest .torrent file accepted, in bytes: 130 GB in pieces of 256 KiB.
 pub const MAX_METAINFO_LENGTH: usize = 10 * 1024 * 1024;
@@ -25,10 +25,10 @@ pub const MAX_METAINFO_LENGTH: usize = 10 * 1024 * 1024;
 pub const MAX_TOTAL_LENGTH: u64 = 1 << 48;
 
 /// Bytes of a SHA-1 hash.
-const HASH_LENGTH: usize = 20;
+pub const HASH_LENGTH: usize = 20;
 
-/// A torrent as its .torrent file describes it. Every path in it is safe to use below a folder of
-/// one's own, and its lengths agree with each other.
+/// A torrent as its .torrent file describes it. Every path in it is safe to use below a folder
+/// chosen by the user, and its lengths agree with each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metainfo {
     /// SHA-1 of the `info` dictionary as it stands in the file.
@@ -43,7 +43,7 @@ pub struct Metainfo {
     pub files: Vec<File>,
     /// One file, or files in a folder.
     pub layout: Layout,
-    /// Peers are to be learnt from the trackers only (BEP 27).
+    /// Peers are found through the trackers only (BEP 27).
     pub private: bool,
     /// URLs in tiers, to be tried tier by tier (BEP 12); empty if there is no tracker.
     pub trackers: Vec<Vec<String>>,
@@ -67,7 +67,7 @@ pub struct File {
     pub padding: bool,
 }
 
-/// What the torrent's name names.
+/// Whether the torrent's name is that of a file or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// The only file.
@@ -84,67 +84,18 @@ pub enum MetainfoError {
     TooLong(usize),
     /// It is not a .torrent file, or a damaged one.
     #[error("not a .torrent file: {0}")]
-    Bencode(#[from] DecodeError),
-    /// A bencoded value of another kind.
-    #[error("not a .torrent file: not a dictionary")]
-    NotADictionary,
-    /// It has no piece hashes of version 1.
-    #[error("a torrent of version 2 only (BEP 52), which this program does not read")]
-    VersionTwoOnly,
+    NotATorrent(String),
     /// One field is missing or not as it should be.
     #[error("{field}: {problem}")]
     Field {
         /// Where it stands, such as `info.files[3].length`.
         field: String,
         /// What is wrong with it.
-        problem: FieldProblem,
+        problem: String,
     },
     /// The content is empty, or the piece length does not suit it.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
-    /// `info` has either `length` or `files`.
-    #[error("info: has both length and files")]
-    LengthAndFiles,
-    /// More than [`MAX_TOTAL_LENGTH`].
-    #[error("info: more than {MAX_TOTAL_LENGTH} bytes of content")]
-    TooMuchContent,
-    /// Two files would be one on disk.
-    #[error("info.files: {0:?} occurs twice")]
-    DuplicatePath(String),
-    /// Two files could not both be on disk.
-    #[error("info.files: {0:?} is both a file and a folder")]
-    FileAndFolder(String),
-}
-
-/// What is wrong with one field of a .torrent file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FieldProblem {
-    /// It must be there.
-    #[error("is missing")]
-    Missing,
-    /// It is another kind of value.
-    #[error("is not {0}")]
-    NotA(&'static str),
-    /// A length cannot be negative.
-    #[error("is {0}, less than zero")]
-    Negative(i64),
-    /// A list that needs an element.
-    #[error("is empty")]
-    Empty,
-    /// `pieces` is a hash for each piece.
-    #[error("has {actual} bytes, expected {expected}: 20 for each piece")]
-    Pieces {
-        /// Bytes that are there.
-        actual: usize,
-        /// Bytes that the lengths ask for.
-        expected: usize,
-    },
-    /// A name that is not safe to use.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A symbolic link has a target, not a content.
-    #[error("is a symbolic link with a length")]
-    LinkWithLength,
 }
 
 impl Metainfo {
@@ -157,19 +108,26 @@ impl Metainfo {
         if bytes.len() > MAX_METAINFO_LENGTH {
             return Err(MetainfoError::TooLong(bytes.len()));
         }
-        let top = bencode::decode_lenient(bytes)?;
-        let dict = top.as_dict().ok_or(MetainfoError::NotADictionary)?;
+        let top = bencode::decode(bytes)
+            .map_err(|error| MetainfoError::NotATorrent(error.to_string()))?;
+        let dict =
+            top.as_dict().ok_or_else(|| MetainfoError::NotATorrent("not a dictionary".into()))?;
         let top = Fields { dict, prefix: String::new() };
         let info = top.fields("info")?;
         if info.dict.get(b"pieces").is_none() && info.dict.get(b"file tree").is_some() {
-            return Err(MetainfoError::VersionTwoOnly);
+            let problem = "is of version 2 only (BEP 52), which this program does not read";
+            return Err(field_error("info", problem));
         }
         // BEP 3: of the raw bytes. Encoding what was decoded may give others.
         let raw = dict.raw(b"info").expect("a decoded value has its raw bytes");
 
         let name = info.name()?;
         let (layout, files) = info.content(&name)?;
-        let geometry = Geometry::new(total_length(&files)?, info.length("piece length")?)?;
+        let total = files.iter().try_fold(0_u64, |total, file| total.checked_add(file.length));
+        let total = total.filter(|&total| total <= MAX_TOTAL_LENGTH).ok_or_else(|| {
+            field_error("info", format!("has more than {MAX_TOTAL_LENGTH} bytes of content"))
+        })?;
+        let geometry = Geometry::new(total, info.length("piece length")?)?;
         Ok(Self {
             info_hash: InfoHash(Sha1::digest(raw).into()),
             name,
@@ -191,14 +149,6 @@ impl Metainfo {
     }
 }
 
-fn total_length(files: &[File]) -> Result<u64, MetainfoError> {
-    files
-        .iter()
-        .try_fold(0_u64, |total, file| total.checked_add(file.length))
-        .filter(|&total| total <= MAX_TOTAL_LENGTH)
-        .ok_or(MetainfoError::TooMuchContent)
-}
-
 /// A dictionary of the file, and where it stands, for error messages.
 struct Fields<'v, 'a> {
     dict: &'v Dict<'a>,
@@ -214,7 +164,7 @@ impl<'v, 'a> Fields<'v, 'a> {
 
     fn content(&self, name: &str) -> Result<(Layout, Vec<File>), MetainfoError> {
         match (self.dict.get(b"length"), self.dict.get(b"files")) {
-            (Some(_), Some(_)) => Err(MetainfoError::LengthAndFiles),
+            (Some(_), Some(_)) => Err(field_error("info", "has both length and files")),
             (_, None) => {
                 let length = self.length("length")?;
                 let file = File { path: vec![name.to_owned()], length, padding: false };
@@ -226,7 +176,8 @@ impl<'v, 'a> Fields<'v, 'a> {
                     let field = format!("files[{number}]");
                     files.extend(self.nested(&field, value)?.file()?);
                 }
-                path::check_distinct(&files, path::Case::HERE)?;
+                path::check_distinct(&files, path::Case::HERE)
+                    .map_err(|problem| self.error("files", problem))?;
                 Ok((Layout::Folder, files))
             }
         }
@@ -240,18 +191,15 @@ impl<'v, 'a> Fields<'v, 'a> {
             // content of the files after it.
             return match self.dict.get(b"length") {
                 None | Some(Value::Integer(0)) => Ok(None),
-                Some(_) => Err(self.error("length", FieldProblem::LinkWithLength)),
+                Some(_) => Err(self.error("length", "is a symbolic link with a length")),
             };
         }
         let key = self.preferred("path.utf-8", "path");
-        let components = self.elements(key)?;
-        let mut path = Vec::with_capacity(components.len());
-        for component in components {
+        let components = self.elements(key)?.iter().map(|component| {
             let bytes = component.as_bytes();
-            let bytes =
-                bytes.ok_or_else(|| self.error(key, FieldProblem::NotA("a list of strings")))?;
-            path.push(self.component(key, bytes)?);
-        }
+            self.component(key, bytes.ok_or_else(|| self.error(key, "is not a list of strings"))?)
+        });
+        let path = components.collect::<Result<_, _>>()?;
         Ok(Some(File { path, length: self.length("length")?, padding: attributes.contains(&b'p') }))
     }
 
@@ -259,7 +207,8 @@ impl<'v, 'a> Fields<'v, 'a> {
         let pieces = self.bytes("pieces")?;
         let expected = geometry.piece_count() as usize * HASH_LENGTH;
         if pieces.len() != expected {
-            let problem = FieldProblem::Pieces { actual: pieces.len(), expected };
+            let actual = pieces.len();
+            let problem = format!("has {actual} bytes, expected {expected}: 20 for each piece");
             return Err(self.error("pieces", problem));
         }
         Ok(pieces.as_chunks().0.to_vec())
@@ -268,11 +217,8 @@ impl<'v, 'a> Fields<'v, 'a> {
     fn trackers(&self) -> Vec<Vec<String>> {
         // BEP 12: where there is a list, `announce` is not looked at.
         let list = self.dict.get(b"announce-list").and_then(Value::as_list).unwrap_or_default();
-        let mut tiers: Vec<Vec<_>> = list
-            .iter()
-            .filter_map(Value::as_list)
-            .map(|t| t.iter().filter_map(url).collect())
-            .collect();
+        let tiers = list.iter().filter_map(Value::as_list);
+        let mut tiers: Vec<Vec<_>> = tiers.map(|t| t.iter().filter_map(url).collect()).collect();
         tiers.retain(|tier| !tier.is_empty());
         if tiers.is_empty() {
             tiers.extend(self.dict.get(b"announce").and_then(url).map(|url| vec![url]));
@@ -291,32 +237,27 @@ impl<'v, 'a> Fields<'v, 'a> {
     }
 
     fn component(&self, key: &str, bytes: &[u8]) -> Result<String, MetainfoError> {
-        path::checked_component(bytes)
-            .map(str::to_owned)
-            .map_err(|error| self.error(key, error.into()))
+        let name = path::checked_component(bytes).map(str::to_owned);
+        name.map_err(|problem| self.error(key, problem))
     }
 
     /// A number of bytes.
     fn length(&self, key: &str) -> Result<u64, MetainfoError> {
         let integer = self.required(key)?.as_integer();
-        let integer = integer.ok_or_else(|| self.error(key, FieldProblem::NotA("an integer")))?;
-        u64::try_from(integer).map_err(|_| self.error(key, FieldProblem::Negative(integer)))
+        let integer = integer.ok_or_else(|| self.error(key, "is not an integer"))?;
+        u64::try_from(integer).map_err(|_| self.error(key, format!("is {integer}, less than zero")))
     }
 
     fn bytes(&self, key: &str) -> Result<&'a [u8], MetainfoError> {
         let bytes = self.required(key)?.as_bytes();
-        bytes.ok_or_else(|| self.error(key, FieldProblem::NotA("a string")))
-    }
-
-    fn list(&self, key: &str) -> Result<&'v [Value<'a>], MetainfoError> {
-        let list = self.required(key)?.as_list();
-        list.ok_or_else(|| self.error(key, FieldProblem::NotA("a list")))
+        bytes.ok_or_else(|| self.error(key, "is not a string"))
     }
 
     /// The elements of a list that has at least one.
     fn elements(&self, key: &str) -> Result<&'v [Value<'a>], MetainfoError> {
-        let list = self.list(key)?;
-        if list.is_empty() { Err(self.error(key, FieldProblem::Empty)) } else { Ok(list) }
+        let list = self.required(key)?.as_list();
+        let list = list.ok_or_else(|| self.error(key, "is not a list"))?;
+        if list.is_empty() { Err(self.error(key, "is empty")) } else { Ok(list) }
     }
 
     fn fields(&self, key: &str) -> Result<Self, MetainfoError> {
@@ -325,18 +266,22 @@ impl<'v, 'a> Fields<'v, 'a> {
 
     fn nested(&self, field: &str, value: &'v Value<'a>) -> Result<Self, MetainfoError> {
         let dict = value.as_dict();
-        let dict = dict.ok_or_else(|| self.error(field, FieldProblem::NotA("a dictionary")))?;
+        let dict = dict.ok_or_else(|| self.error(field, "is not a dictionary"))?;
         Ok(Self { dict, prefix: format!("{}{field}.", self.prefix) })
     }
 
     fn required(&self, key: &str) -> Result<&'v Value<'a>, MetainfoError> {
         let value = self.dict.get(key.as_bytes());
-        value.ok_or_else(|| self.error(key, FieldProblem::Missing))
+        value.ok_or_else(|| self.error(key, "is missing"))
     }
 
-    fn error(&self, key: &str, problem: FieldProblem) -> MetainfoError {
-        MetainfoError::Field { field: format!("{}{key}", self.prefix), problem }
+    fn error(&self, key: &str, problem: impl Into<String>) -> MetainfoError {
+        field_error(format!("{}{key}", self.prefix), problem)
     }
+}
+
+fn field_error(field: impl Into<String>, problem: impl Into<String>) -> MetainfoError {
+    MetainfoError::Field { field: field.into(), problem: problem.into() }
 }
 
 /// A tracker's URL, if it is text that can stand in a request and in a log.
@@ -540,16 +485,17 @@ mod tests {
             single(1_700_000_000_000, 16_384),
             MetainfoError::Geometry(GeometryError::TooManyPieces(103_759_766))
         ));
-        assert_eq!(single(MAX_TOTAL_LENGTH + 1, 1 << 26), MetainfoError::TooMuchContent);
+        let too_much = "info: has more than 281474976710656 bytes of content";
+        assert_eq!(single(MAX_TOTAL_LENGTH + 1, 1 << 26).to_string(), too_much);
         assert!(matches!(single(MAX_TOTAL_LENGTH, 1 << 26), MetainfoError::Geometry(_)));
 
         let huge = |name| format!("d6:lengthi9223372036854775807e4:pathl1:{name}ee");
         let sum = ["a", "b", "c"].map(huge).concat();
-        assert_eq!(read_files(&sum), Err(MetainfoError::TooMuchContent));
+        assert_eq!(message(read_files(&sum)), too_much);
 
         let long = vec![b'l'; MAX_METAINFO_LENGTH + 1];
         assert_eq!(Metainfo::from_bytes(&long), Err(MetainfoError::TooLong(long.len())));
-        assert!(matches!(Metainfo::from_bytes(&long[1..]), Err(MetainfoError::Bencode(_))));
+        assert!(matches!(Metainfo::from_bytes(&long[1..]), Err(MetainfoError::NotATorrent(_))));
     }
 
     #[test]
@@ -586,7 +532,10 @@ mod tests {
     fn a_torrent_of_two_versions_is_read_as_version_one() {
         let hybrid = "d9:file treede6:lengthi1e12:meta versioni2e4:name1:n12:piece lengthi16384e";
         assert!(read(&format!("{hybrid}6:pieces20:#e")).is_ok());
-        assert_eq!(read(&format!("{hybrid}e")), Err(MetainfoError::VersionTwoOnly));
+        assert_eq!(
+            message(read(&format!("{hybrid}e"))),
+            "info: is of version 2 only (BEP 52), which this program does not read"
+        );
     }
 
     #[test]
@@ -620,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_describes_never_refuses_a_torrent() {
+    fn a_bad_description_is_no_reason_to_refuse_a_torrent() {
         let mut bytes =
             b"d7:comment1:?10:created byi7e13:creation date1:x8:encodingle4:infod6:lengthi1e\
             4:name1:n12:piece lengthi1e6:pieces20:aaaaabbbbbcccccddddd7:privatei1eee"

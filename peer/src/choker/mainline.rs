@@ -1,95 +1,84 @@
 //! The reference client's choker: three by rate and one by turns, four in all (Cohen 2003; the
 //! code of May 2003).
 //!
-//! Peers stand in a list. Every third round the first that waits moves to the front, the others
-//! behind it as in a ring. Slots go to the fastest first, except the last one; what is left over
-//! goes down the list. So the optimistic unchoke is simply the first in the list that is not
-//! among the fastest: it stays for three rounds, and when it becomes one of them, or leaves, the
-//! next in the list is unchoked at once. When fewer than three earn a slot there are several.
+//! Peers stand in a list. Every third round the first one that waits moves to the front, with the
+//! others behind it as in a ring. All slots except the last go to the fastest; what is left over
+//! goes down the list. So the optimistic unchoke is simply the first peer in the list that is not
+//! among the fastest: it stays for three rounds, and when it becomes one of the fastest, or
+//! leaves, the next in the list is unchoked at once. When fewer than three peers earn a slot,
+//! several are unchoked optimistically.
 
 use std::cmp::Reverse;
+use std::mem;
 
 use fastrand::Rng;
 
 use super::turns::Turns;
-use super::{Candidate, Choker, LastVerdicts, Occasion, Ranking, Reason, Settings, Verdict};
+use super::{
+    Candidate, Choice, Choker, Entry, Occasion, Rules, SNUBBED_AFTER, Strategy, Unchoke,
+    UnchokeReason,
+};
 
-/// Three and one; see the module.
-#[derive(Debug)]
-pub struct Mainline {
-    slots: usize,
-    rounds_per_optimistic: u32,
+/// Mainline of 2003; as a seed, that of version 4.0.
+pub const STRATEGY: Strategy = Strategy {
+    name: "mainline",
+    about: "unchoke --slots peers as the reference client does, all but one by rate",
+    rule: Entry {
+        fills: |rules| Some(rules.slots),
+        make: |rules| Box::new(Mainline { rules: *rules, ..Mainline::default() }),
+        seed: Some(&super::seed::STRATEGY),
+    },
+};
+
+#[derive(Debug, Default)]
+struct Mainline {
+    rules: Rules,
     round: u32,
     turns: Turns,
-    last: LastVerdicts,
-}
-
-impl Mainline {
-    /// A choker that has seen no peer yet. All its slots together are `settings.slots`.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            slots: settings.slots,
-            rounds_per_optimistic: settings.rounds_per_optimistic.max(1),
-            round: 0,
-            turns: Turns::default(),
-            last: LastVerdicts::default(),
-        }
-    }
 }
 
 impl Choker for Mainline {
-    fn rechoke(
-        &mut self,
-        occasion: Occasion,
-        candidates: &[Candidate],
-        rng: &mut Rng,
-    ) -> Vec<Verdict> {
+    fn rechoke(&mut self, occasion: Occasion, candidates: &[Candidate], rng: &mut Rng) -> Choice {
         self.turns.update(occasion, candidates, NEW_PEER_WEIGHT, rng);
         if !self.is_due(occasion, candidates) {
-            return self.last.renew(candidates, Candidate::unchanged);
+            return Choice::keep(candidates.iter().filter(|c| c.unchoked));
         }
         if occasion == Occasion::Round {
             self.round += 1;
-            if self.round.is_multiple_of(self.rounds_per_optimistic) {
+            if self.round.is_multiple_of(self.rules.period()) {
                 self.rotate(candidates);
             }
         }
 
         let order = self.turns.in_order(candidates);
         let mut ranked = order.clone();
-        ranked.retain(|c| c.interested && !c.snubbed);
+        ranked.retain(|c| c.interested && !snubs_us(c));
         // Stable: among equals the order of the list holds, so at the start, when all rates are
         // zero, nothing changes from round to round.
         ranked.sort_by_key(|c| Reverse(c.rate));
-        let ranking = Ranking { ranked, slots: self.slots.saturating_sub(1) };
-        let chances = fill(&order, &ranking, self.slots);
-
-        self.last.renew(candidates, |candidate, last| {
-            let chance = chances.iter().find(|chance| chance.peer == candidate.peer);
-            ranking
-                .top_reason(candidate)
-                .or(chance.map(|chance| chance.reason))
-                .unwrap_or_else(|| ranking.choke_reason(candidate, last))
-        })
+        let mut choice = Choice::top(self.rules.slots.saturating_sub(1), &ranked);
+        fill(&mut choice, &order, self.rules.slots);
+        choice
     }
 }
 
 impl Mainline {
-    /// Between rounds only what changes the use of a slot counts, rates never do.
+    /// Between rounds only a change in the use of a slot counts, rates never do.
     fn is_due(&self, occasion: Occasion, candidates: &[Candidate]) -> bool {
         match occasion {
             Occasion::Round | Occasion::Joined(_) => true,
-            Occasion::Left(peer) => self.last.reason(peer).is_some_and(|reason| {
-                // An unchoked peer that is not interested takes no slot.
-                reason.unchokes() && reason != Reason::RidesAlong
-            }),
+            Occasion::Left(_) => {
+                // The peer that left had a slot if one is free now. While fewer peers are
+                // interested than there are slots, all peers are unchoked and stay so.
+                candidates.iter().filter(|c| c.interested && c.unchoked).count() < self.rules.slots
+            }
             Occasion::InterestChanged(peer) => {
                 candidates.iter().any(|c| c.peer == peer && c.unchoked)
             }
         }
     }
 
-    /// Every 30 s: the first that waits comes to the front, so that it is next.
+    /// Every 30 s: the first peer that waits moves to the front, so that it is next.
     fn rotate(&mut self, candidates: &[Candidate]) {
         let order = self.turns.in_order(candidates);
         if let Some(place) = order.iter().position(|c| c.interested && !c.unchoked) {
@@ -98,28 +87,32 @@ impl Mainline {
     }
 }
 
-/// Gives what the fastest leave of the slots to the others in the order of the list. Who is not
-/// interested takes no slot, but is unchoked if its turn comes before the slots are used up.
-fn fill(order: &[&Candidate], ranking: &Ranking<'_>, slots: usize) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    let mut used = ranking.top().len();
-    let mut reason = Reason::Optimistic;
+/// Mainline distrusts newcomers: a peer that has never sent a block counts as snubbing us. It
+/// does not ask whether we want anything of the peer either.
+fn snubs_us(candidate: &Candidate) -> bool {
+    candidate.since_block.is_none_or(|time| time > SNUBBED_AFTER)
+}
+
+/// Gives what the fastest leave of the slots to the others in the order of the list. A peer that
+/// is not interested takes no slot, but is unchoked if its turn comes before the slots are used up.
+fn fill(choice: &mut Choice, order: &[&Candidate], slots: usize) {
+    let mut used = choice.unchoked.len();
+    let mut next = UnchokeReason::Optimistic;
     for candidate in order {
         if used == slots {
             break;
         }
-        if ranking.top_reason(candidate).is_some() {
+        if choice.unchoke(candidate.peer).is_some() {
             continue;
         }
-        if candidate.interested {
-            verdicts.push(Verdict { peer: candidate.peer, reason });
-            reason = Reason::OptimisticFill;
+        let reason = if candidate.interested {
             used += 1;
+            mem::replace(&mut next, UnchokeReason::OptimisticFill)
         } else {
-            verdicts.push(Verdict { peer: candidate.peer, reason: Reason::RidesAlong });
-        }
+            UnchokeReason::RidesAlong
+        };
+        choice.unchoked.push(Unchoke::new(candidate.peer, reason));
     }
-    verdicts
 }
 
 /// BEP 3: a new peer is three times as likely to be the next in turn as it is to be elsewhere.
@@ -127,12 +120,15 @@ const NEW_PEER_WEIGHT: usize = 3;
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Neighbors, a_to_h, interested, name, uninterested};
+    use std::time::Duration;
+
+    use super::super::ChokeReason;
+    use super::super::tests::{Neighbors, a_to_h, interested, not_chosen, uninterested};
     use super::*;
 
     fn with_slots(slots: usize) -> Neighbors<Mainline> {
-        let settings = Settings { slots, ..Settings::default() };
-        Neighbors::new(Mainline::new(&settings), &[])
+        let rules = Rules { slots, ..Rules::default() };
+        Neighbors::new(Mainline { rules, ..Mainline::default() }, &[])
     }
 
     /// Their places in the list are those of the slice.
@@ -152,11 +148,10 @@ mod tests {
         }
 
         fn list(&self) -> String {
-            let order = self.choker.turns.in_order(&self.candidates);
-            order.into_iter().map(|c| name(c.peer)).collect()
+            self.choker.turns.names()
         }
 
-        /// Who is unchoked after each of so many rounds.
+        /// The unchoked peers after each of so many rounds.
         fn rounds(&mut self, count: usize) -> Vec<String> {
             (0..count).map(|_| self.round()).collect()
         }
@@ -242,19 +237,46 @@ mod tests {
             candidates[index].interested = true;
         }
         for index in [1, 5, 7] {
-            candidates[index].snubbed = true;
+            candidates[index].since_block = None;
         }
         let mut neighbors = in_order(4, &candidates);
         assert_eq!(neighbors.round(), "ABCDEFJ");
-        assert_eq!(neighbors.reason('D'), Reason::Top { slots: 3, rank: 1, rate: 8 });
-        assert_eq!(neighbors.reason('B'), Reason::Optimistic);
-        assert_eq!(neighbors.reason('F'), Reason::OptimisticFill);
-        assert_eq!(neighbors.reason('A'), Reason::RidesAlong);
-        assert_eq!(neighbors.reason('H'), Reason::Snubbed { silent_s: None });
-        assert_eq!(neighbors.reason('K'), Reason::NotInterested);
+        assert_eq!(neighbors.reason('D'), Ok(UnchokeReason::Top { slots: 3, rank: 1, rate: 8 }));
+        assert_eq!(neighbors.reason('B'), Ok(UnchokeReason::Optimistic));
+        assert_eq!(neighbors.reason('F'), Ok(UnchokeReason::OptimisticFill));
+        assert_eq!(neighbors.reason('A'), Ok(UnchokeReason::RidesAlong));
+        assert_eq!(neighbors.reason('H'), Err(ChokeReason::Snubbed { silent_s: None }));
+        assert_eq!(neighbors.reason('K'), Err(ChokeReason::NotInterested));
     }
 
     // What the author did not test.
+
+    #[test]
+    fn a_newcomer_is_three_times_as_likely_to_be_next_as_to_be_elsewhere() {
+        let mut neighbors = in_order(4, &['A', 'B', 'C'].map(interested));
+        let mut places = [0_u32; 4];
+        for _ in 0..6_000 {
+            neighbors.join(interested('D'));
+            places[neighbors.list().find('D').expect("it has joined")] += 1;
+            neighbors.leave('D');
+        }
+        let near = |(n, expected): (&u32, u32)| n.abs_diff(expected) < 200;
+        assert!(places.iter().zip([3_000, 1_000, 1_000, 1_000]).all(near), "{places:?}");
+    }
+
+    #[test]
+    fn a_peer_earns_a_slot_only_while_it_sends_blocks() {
+        for (since_block, earns) in
+            [(Some(59), true), (Some(60), true), (Some(61), false), (None, false)]
+        {
+            let since_block = since_block.map(Duration::from_secs);
+            let fast = Candidate { rate: 100, since_block, ..interested('I') };
+            let mut neighbors = in_order(4, &a_to_h());
+            neighbors.join_at(8, fast);
+            let ranks_first = Ok(UnchokeReason::Top { slots: 3, rank: 1, rate: 100 });
+            assert_eq!(neighbors.reason('I') == ranks_first, earns, "{since_block:?}");
+        }
+    }
 
     #[test]
     fn the_fourth_slot_goes_round_every_third_round() {
@@ -262,33 +284,36 @@ mod tests {
         assert_eq!(neighbors.unchoked(), "ABCD");
         assert_eq!(neighbors.rounds(3), ["ABCD", "ABCD", "ABCE"]);
         assert_eq!(neighbors.list(), "EFGHABCD");
-        assert_eq!(neighbors.reason('D'), Reason::RotatedOut);
-        assert_eq!(neighbors.reason('F'), Reason::BelowCut { rank: 6, rate: 30, cut: 60 });
+        assert_eq!(neighbors.reason('D'), Err(ChokeReason::OptimisticOver));
+        assert_eq!(
+            neighbors.reason('F'),
+            Err(ChokeReason::BelowCut { rank: 6, rate: 30, cut: 60 })
+        );
         assert_eq!(neighbors.rounds(6), ["ABCE", "ABCE", "ABCF", "ABCF", "ABCF", "ABCG"]);
         assert_eq!(neighbors.rounds(6), ["ABCG", "ABCG", "ABCH", "ABCH", "ABCH", "ABCD"]);
         assert_eq!(neighbors.list(), "DEFGHABC");
     }
 
     #[test]
-    fn who_snubs_us_or_wants_nothing_earns_no_slot() {
+    fn a_peer_that_snubs_us_or_wants_nothing_earns_no_slot() {
         let mut candidates = a_to_h();
         candidates[0].interested = false;
-        candidates[1].snubbed = true;
+        candidates[1].since_block = None;
         let mut neighbors = in_order(4, &candidates);
         assert_eq!(neighbors.unchoked(), "ABCDE");
-        assert_eq!(neighbors.reason('A'), Reason::RidesAlong);
-        assert_eq!(neighbors.reason('B'), Reason::Optimistic);
+        assert_eq!(neighbors.reason('A'), Ok(UnchokeReason::RidesAlong));
+        assert_eq!(neighbors.reason('B'), Ok(UnchokeReason::Optimistic));
         assert_eq!(neighbors.rounds(3), ["ABCDE", "ABCDE", "CDEF"]);
         assert_eq!(neighbors.rounds(6), ["CDEF", "CDEF", "CDEG", "CDEG", "CDEG", "CDEH"]);
     }
 
     #[test]
-    fn an_optimistic_peer_that_proves_fast_makes_room_for_the_next_at_once() {
+    fn an_optimistic_peer_that_proves_fast_frees_its_place_at_once() {
         let mut neighbors = in_order(4, &a_to_h());
         neighbors.change('D', |c| c.rate = 100);
         assert_eq!(neighbors.round(), "ABCD");
-        assert_eq!(neighbors.reason('D'), Reason::Top { slots: 3, rank: 1, rate: 100 });
-        assert_eq!(neighbors.reason('C'), Reason::Optimistic);
+        assert_eq!(neighbors.reason('D'), Ok(UnchokeReason::Top { slots: 3, rank: 1, rate: 100 }));
+        assert_eq!(neighbors.reason('C'), Ok(UnchokeReason::Optimistic));
     }
 
     #[test]
@@ -296,9 +321,9 @@ mod tests {
         let mut neighbors = in_order(4, &a_to_h());
         neighbors.change('H', |c| c.rate = 100);
         assert_eq!(neighbors.interest('E', false), "ABCD");
-        assert_eq!(neighbors.reason('E'), Reason::NotInterested);
+        assert_eq!(neighbors.reason('E'), Err(ChokeReason::NotInterested));
         assert_eq!(neighbors.interest('E', true), "ABCD");
-        assert_eq!(neighbors.reason('E'), Reason::NoSlot);
+        assert_eq!(neighbors.reason('E'), not_chosen());
         assert_eq!(neighbors.leave('F'), "ABCD");
         assert_eq!(neighbors.leave('B'), "ACDH");
     }

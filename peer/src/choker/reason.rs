@@ -1,14 +1,19 @@
-//! Why a peer is unchoked or choked, for the log, the event file and whoever wants to know.
+//! Why a peer is unchoked or choked. A reason prints as part of a sentence; in JSON it is the
+//! field `why` and its numbers. Rates are in bytes per second.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::rate::PerSecond;
+use serde::Serialize;
 
-/// Why a peer is unchoked or choked. Prints as part of a sentence; rates are in bytes per second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+use super::{Candidate, Choice};
+use crate::units;
+
+/// Why a peer is unchoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
-pub enum Reason {
-    /// Unchoked: one of the fastest.
+pub enum UnchokeReason {
+    /// One of the fastest.
     Top {
         /// How many of the fastest are unchoked.
         slots: usize,
@@ -17,68 +22,97 @@ pub enum Reason {
         /// Its rate.
         rate: u64,
     },
-    /// Unchoked: the one that is given a chance whatever its rate.
+    /// It gets a chance whatever its rate.
     Optimistic,
-    /// Unchoked: given a chance as well, because too few earned a slot.
+    /// It gets a chance as well, because too few peers earned a slot.
     OptimisticFill,
-    /// Unchoked although not interested: it may start at once when it is, and takes no slot.
+    /// It is not interested and takes no slot, but can start at once when it is.
     RidesAlong,
-    /// Unchoked between two rounds, because a slot was free.
+    /// A slot was free between two rounds.
     FreeSlot,
-    /// Unchoked by a seed, and stays so.
+    /// A seed keeps serving it.
     KeptAsSeed {
-        /// Its place among those a seed has unchoked; 1 is the last to go.
+        /// 1 is the last that would lose its slot.
         rank: usize,
     },
-    /// Unchoked by a seed: the next one in turn.
+    /// It is the next in turn at a seed.
     TurnAsSeed,
-    /// Choked: others are faster.
+    /// As before: the core keeps the reason that the peer had.
+    Kept,
+    /// The choker's own words.
+    Other {
+        /// Part of a sentence.
+        text: Cow<'static, str>,
+    },
+}
+
+/// Why a peer is choked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum ChokeReason {
+    /// It wants nothing that we have.
+    NotInterested,
+    /// It had its chance, and now another peer has.
+    OptimisticOver,
+    /// It sent no block for too long.
+    Snubbed {
+        /// Seconds since its last block; `None` if it never sent one.
+        silent_s: Option<u64>,
+    },
+    /// Other peers are faster.
     BelowCut {
         /// Its place among all that compete; 1 is the fastest.
         rank: usize,
         /// Its rate.
         rate: u64,
-        /// The rate of the slowest that is in.
+        /// The rate of the slowest peer that earned a slot.
         cut: u64,
     },
-    /// Choked: it wants nothing that we have.
-    NotInterested,
-    /// Choked: it gave us nothing for too long.
-    Snubbed {
-        /// Seconds since its last block; `None` if none ever came.
-        silent_s: Option<u64>,
+    /// Rank played no part, and the choker chose other peers.
+    NotChosen {
+        /// The name of the choker.
+        by: Cow<'static, str>,
     },
-    /// Choked: it had its chance, and now another has.
-    RotatedOut,
-    /// Choked: every slot is taken.
-    NoSlot,
 }
 
-impl Reason {
-    /// Whether this is a reason to unchoke.
-    pub fn unchokes(self) -> bool {
-        match self {
-            Self::Top { .. }
-            | Self::Optimistic
-            | Self::OptimisticFill
-            | Self::RidesAlong
-            | Self::FreeSlot
-            | Self::KeptAsSeed { .. }
-            | Self::TurnAsSeed => true,
-            Self::BelowCut { .. }
-            | Self::NotInterested
-            | Self::Snubbed { .. }
-            | Self::RotatedOut
-            | Self::NoSlot => false,
+impl Choice {
+    /// Why a candidate that is not unchoked is choked.
+    ///
+    /// `until_now` is the reason for which it was unchoked, `None` if it was choked already; `by`
+    /// is the name of the choker.
+    pub fn choke_reason(
+        &self,
+        candidate: &Candidate,
+        until_now: Option<&UnchokeReason>,
+        candidates: &[Candidate],
+        by: impl Into<Cow<'static, str>>,
+    ) -> ChokeReason {
+        if !candidate.interested {
+            return ChokeReason::NotInterested;
+        }
+        if let Some(UnchokeReason::Optimistic | UnchokeReason::OptimisticFill) = until_now {
+            return ChokeReason::OptimisticOver;
+        }
+        let Some(ranking) = &self.ranking else {
+            return ChokeReason::NotChosen { by: by.into() };
+        };
+        let Some(rank) = ranking.rank(candidate.peer) else {
+            let silent_s = candidate.since_block.map(|time| time.as_secs());
+            return ChokeReason::Snubbed { silent_s };
+        };
+        match ranking.cut(candidates) {
+            Some(cut) => ChokeReason::BelowCut { rank, rate: candidate.rate, cut },
+            // No slot is earned by rate.
+            None => ChokeReason::NotChosen { by: by.into() },
         }
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for UnchokeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
+        match self {
             Self::Top { slots, rank, rate } => {
-                write!(f, "top {}, rank {rank}, {}", InWords(slots), PerSecond(rate))
+                write!(f, "top {}, rank {rank} at {}", in_words(*slots), units::rate(*rate))
             }
             Self::Optimistic => f.write_str("optimistic"),
             Self::OptimisticFill => f.write_str("optimistic fill"),
@@ -86,71 +120,149 @@ impl fmt::Display for Reason {
             Self::FreeSlot => f.write_str("free slot"),
             Self::KeptAsSeed { rank } => write!(f, "kept as seed, rank {rank}"),
             Self::TurnAsSeed => f.write_str("next in turn as seed"),
-            Self::BelowCut { rank, rate, cut } => {
-                write!(f, "rank {rank}, {}, cut at {}", PerSecond(rate), PerSecond(cut))
-            }
+            Self::Kept => f.write_str("as before"),
+            Self::Other { text } => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for ChokeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::NotInterested => f.write_str("not interested"),
+            Self::OptimisticOver => f.write_str("optimistic turn over"),
             Self::Snubbed { silent_s: Some(seconds) } => {
                 write!(f, "snubbed: no block for {seconds} s")
             }
             Self::Snubbed { silent_s: None } => f.write_str("snubbed: no block yet"),
-            Self::RotatedOut => f.write_str("rotated out"),
-            Self::NoSlot => f.write_str("no slot"),
+            Self::BelowCut { rank, rate, cut } => {
+                write!(f, "rank {rank} at {}, the cut is {}", units::rate(*rate), units::rate(*cut))
+            }
+            Self::NotChosen { by } => write!(f, "not chosen by {by}"),
         }
     }
 }
 
 /// A small number as a word: the "four" of the top four.
-struct InWords(usize);
-
-impl fmt::Display for InWords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const WORDS: [&str; 10] =
-            ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-        match WORDS.get(self.0) {
-            Some(word) => f.write_str(word),
-            None => write!(f, "{}", self.0),
-        }
-    }
+fn in_words(number: usize) -> String {
+    const WORDS: [&str; 10] =
+        ["none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    WORDS.get(number).map_or_else(|| number.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::tests::{a_to_h, interested, uninterested};
     use super::*;
 
     #[test]
     fn reasons_print_as_part_of_a_sentence() {
-        let cases = [
-            (Reason::Top { slots: 4, rank: 2, rate: 412_300 }, "top four, rank 2, 412 kB/s"),
-            (Reason::Top { slots: 12, rank: 1, rate: 999 }, "top 12, rank 1, 999 B/s"),
-            (Reason::Optimistic, "optimistic"),
-            (Reason::OptimisticFill, "optimistic fill"),
-            (Reason::RidesAlong, "not interested, rides along"),
-            (Reason::FreeSlot, "free slot"),
-            (Reason::KeptAsSeed { rank: 1 }, "kept as seed, rank 1"),
-            (Reason::TurnAsSeed, "next in turn as seed"),
-            (
-                Reason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
-                "rank 6, 12 kB/s, cut at 40 kB/s",
-            ),
-            (Reason::NotInterested, "not interested"),
-            (Reason::Snubbed { silent_s: Some(60) }, "snubbed: no block for 60 s"),
-            (Reason::Snubbed { silent_s: None }, "snubbed: no block yet"),
-            (Reason::RotatedOut, "rotated out"),
-            (Reason::NoSlot, "no slot"),
+        use UnchokeReason::{Kept, KeptAsSeed, Other, RidesAlong, Top, TurnAsSeed};
+        let unchoked = [
+            (Top { slots: 4, rank: 2, rate: 412_300 }, "top four, rank 2 at 412 kB/s"),
+            (Top { slots: 12, rank: 1, rate: 999 }, "top 12, rank 1 at 999 B/s"),
+            (UnchokeReason::Optimistic, "optimistic"),
+            (UnchokeReason::OptimisticFill, "optimistic fill"),
+            (RidesAlong, "not interested, rides along"),
+            (UnchokeReason::FreeSlot, "free slot"),
+            (KeptAsSeed { rank: 1 }, "kept as seed, rank 1"),
+            (TurnAsSeed, "next in turn as seed"),
+            (Kept, "as before"),
+            (Other { text: "paid back in full".into() }, "paid back in full"),
         ];
-        for (reason, sentence) in cases {
+        for (reason, sentence) in unchoked {
+            assert_eq!(reason.to_string(), sentence);
+        }
+        use ChokeReason::{BelowCut, NotChosen, NotInterested, OptimisticOver, Snubbed};
+        let choked = [
+            (NotInterested, "not interested"),
+            (OptimisticOver, "optimistic turn over"),
+            (Snubbed { silent_s: Some(61) }, "snubbed: no block for 61 s"),
+            (Snubbed { silent_s: None }, "snubbed: no block yet"),
+            (
+                BelowCut { rank: 6, rate: 41_000, cut: 57_000 },
+                "rank 6 at 41 kB/s, the cut is 57 kB/s",
+            ),
+            (NotChosen { by: "random".into() }, "not chosen by random"),
+        ];
+        for (reason, sentence) in choked {
             assert_eq!(reason.to_string(), sentence);
         }
     }
 
     #[test]
-    fn reasons_are_json_objects_that_name_themselves() {
-        let json = |reason: Reason| serde_json::to_string(&reason).expect("a reason is plain data");
+    fn reasons_are_flat_json_objects_that_name_themselves() {
+        let json = |reason| serde_json::to_string(&reason).expect("a reason is plain data");
+        assert_eq!(json(UnchokeReason::RidesAlong), r#"{"why":"rides_along"}"#);
         assert_eq!(
-            json(Reason::BelowCut { rank: 6, rate: 12, cut: 40 }),
+            json(UnchokeReason::Other { text: "new here".into() }),
+            r#"{"why":"other","text":"new here"}"#
+        );
+        let json = |reason| serde_json::to_string(&reason).expect("a reason is plain data");
+        assert_eq!(
+            json(ChokeReason::BelowCut { rank: 6, rate: 12, cut: 40 }),
             r#"{"why":"below_cut","rank":6,"rate":12,"cut":40}"#
         );
-        assert_eq!(json(Reason::RidesAlong), r#"{"why":"rides_along"}"#);
+        assert_eq!(
+            json(ChokeReason::NotChosen { by: "random".into() }),
+            r#"{"why":"not_chosen","by":"random"}"#
+        );
+    }
+
+    /// Why E is choked while A to D are unchoked, of A to H.
+    fn why(ranking_slots: Option<usize>, until_now: Option<&UnchokeReason>) -> ChokeReason {
+        let candidates = a_to_h();
+        let ranked: Vec<_> = candidates.iter().collect();
+        let mut choice = Choice::top(ranking_slots.unwrap_or(4), &ranked);
+        if ranking_slots.is_none() {
+            choice.ranking = None;
+        }
+        choice.choke_reason(&candidates[4], until_now, &candidates, "some choker")
+    }
+
+    #[test]
+    fn a_ranked_peer_is_choked_because_it_is_below_the_cut() {
+        let below = ChokeReason::BelowCut { rank: 5, rate: 40, cut: 50 };
+        assert_eq!(why(Some(4), None), below);
+        assert_eq!(why(Some(4), Some(&UnchokeReason::FreeSlot)), below);
+        assert_eq!(why(Some(2), None), ChokeReason::BelowCut { rank: 5, rate: 40, cut: 70 });
+    }
+
+    #[test]
+    fn where_no_slot_is_earned_by_rate_the_choker_chose_others() {
+        let not_chosen = ChokeReason::NotChosen { by: "some choker".into() };
+        assert_eq!(why(None, None), not_chosen);
+        assert_eq!(why(None, Some(&UnchokeReason::Kept)), not_chosen);
+        assert_eq!(why(Some(0), None), not_chosen);
+    }
+
+    #[test]
+    fn an_optimistic_turn_ends_whatever_the_rank() {
+        for until_now in [UnchokeReason::Optimistic, UnchokeReason::OptimisticFill] {
+            assert_eq!(why(Some(4), Some(&until_now)), ChokeReason::OptimisticOver);
+            assert_eq!(why(None, Some(&until_now)), ChokeReason::OptimisticOver);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_ranks_nowhere_snubs_us() {
+        let choice = Choice::top(4, &[]);
+        let why = |candidate| choice.choke_reason(&candidate, None, &[candidate], "some choker");
+        let silent = |since_block| Candidate { since_block, ..interested('A') };
+        let almost_62 = Some(Duration::from_millis(61_999));
+        assert_eq!(why(silent(almost_62)), ChokeReason::Snubbed { silent_s: Some(61) });
+        assert_eq!(why(silent(None)), ChokeReason::Snubbed { silent_s: None });
+    }
+
+    #[test]
+    fn a_peer_that_wants_nothing_is_choked_for_that() {
+        let why = |until_now| {
+            let candidate = uninterested('A');
+            Choice::top(4, &[]).choke_reason(&candidate, until_now, &[candidate], "some choker")
+        };
+        assert_eq!(why(None), ChokeReason::NotInterested);
+        assert_eq!(why(Some(&UnchokeReason::Optimistic)), ChokeReason::NotInterested);
     }
 }

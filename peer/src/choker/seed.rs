@@ -1,27 +1,35 @@
-//! The choker of a seed, whom nobody can pay back: mainline 4.0.
+//! The choker of a seed, which no peer can pay back: mainline 4.0.
 //!
 //! The book does not treat seeds. Ranked by upload rate alone, a few fast peers could hold a seed
-//! for ever, whether they give to others or not. So a third of the slots goes round: each 30 s,
-//! spread over its rounds, that many peers are unchoked in turn. They take the place of the slow
-//! that want nothing more at the moment, then of those unchoked longest ago: so a fast peer that
+//! forever, whether they give to others or not. So a third of the slots goes round: every 30 s,
+//! spread over its rounds, that many peers are unchoked in turn. They replace first the slow peers
+//! that want nothing more at the moment, then those unchoked longest ago: so a fast peer that
 //! always asks for more cannot hold a seed (Legout et al. 2006).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 
 use fastrand::Rng;
 
 use super::turns::Turns;
-use super::{Candidate, Choker, Occasion, Reason, Settings, Verdict};
+use super::{Candidate, Choice, Choker, Entry, Occasion, Rules, Strategy, Unchoke, UnchokeReason};
 use crate::PeerKey;
 
-/// Some kept, some by turns; see the module.
-#[derive(Debug)]
-pub struct Seed {
-    slots: usize,
-    /// Rounds in the 30 s.
-    period: u32,
+/// Mainline 4.0 as a seed.
+pub const STRATEGY: Strategy = Strategy {
+    name: "seed",
+    about: "unchoke --slots peers by turns, the fastest for longer",
+    rule: Entry {
+        fills: |rules| Some(rules.slots),
+        make: |rules| Box::new(Seed { rules: *rules, ..Seed::default() }),
+        seed: None,
+    },
+};
+
+#[derive(Debug, Default)]
+struct Seed {
+    rules: Rules,
     round: u32,
     turns: Turns,
     /// The round in which each unchoked peer became so.
@@ -30,29 +38,10 @@ pub struct Seed {
     unchokes_since_round: usize,
 }
 
-impl Seed {
-    /// A choker that has seen no peer yet. All its slots together are `settings.slots`.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            slots: settings.slots,
-            period: settings.rounds_per_optimistic.max(1),
-            round: 0,
-            turns: Turns::default(),
-            unchoked_at: BTreeMap::new(),
-            unchokes_since_round: 0,
-        }
-    }
-}
-
 impl Choker for Seed {
-    fn rechoke(
-        &mut self,
-        occasion: Occasion,
-        candidates: &[Candidate],
-        rng: &mut Rng,
-    ) -> Vec<Verdict> {
+    fn rechoke(&mut self, occasion: Occasion, candidates: &[Candidate], rng: &mut Rng) -> Choice {
         self.turns.update(occasion, candidates, NEW_PEER_WEIGHT, rng);
-        // Between rounds nobody is displaced; mainline does nothing then unless an unchoked peer
+        // Between rounds no peer is displaced. Mainline does nothing then unless an unchoked peer
         // leaves or changes its interest, which lets a lone peer wait 10 s for its first byte.
         let mut forced = 0;
         if occasion == Occasion::Round {
@@ -63,73 +52,57 @@ impl Choker for Seed {
 
         let order = self.turns.in_order(candidates);
         let served = self.by_merit(&order);
-        let kept = &served[..served.len().min(self.slots.saturating_sub(forced))];
-        let free = self.slots - kept.len();
-        // What is pending for a choked peer is a block still on its way out: it waits for that.
-        let chosen: BTreeSet<_> = order
-            .iter()
-            .filter(|c| c.interested && (c.unchoked || !c.pending))
-            .map(|c| c.peer)
-            .filter(|peer| kept.iter().all(|c| c.peer != *peer))
-            .take(free)
-            .collect();
+        let kept = &served[..served.len().min(self.rules.slots.saturating_sub(forced))];
+        let free = self.rules.slots - kept.len();
+        // What is pending for a choked peer is a block in flight: its turn comes after that.
+        let chosen = order.iter().filter(|c| c.interested && (c.unchoked || !c.pending));
+        let chosen = chosen.filter(|c| kept.iter().all(|kept| kept.peer != c.peer));
+        let chosen: Vec<_> = chosen.take(free).collect();
         if chosen.len() == free {
-            self.turns.end_after_last(|peer| chosen.contains(&peer));
+            self.turns.end_after_last(|peer| chosen.iter().any(|c| c.peer == peer));
         }
 
-        let verdicts: Vec<_> = candidates
-            .iter()
-            .map(|candidate| {
-                let peer = candidate.peer;
-                let rank = served.iter().position(|c| c.peer == peer).map(|index| index + 1);
-                let unchoke = chosen.contains(&peer) || kept.iter().any(|c| c.peer == peer);
-                let reason = match (rank, unchoke) {
-                    (Some(rank), true) => Reason::KeptAsSeed { rank },
-                    (Some(_), false) => Reason::RotatedOut,
-                    (None, true) if occasion == Occasion::Round => Reason::TurnAsSeed,
-                    (None, true) => Reason::FreeSlot,
-                    (None, false) if candidate.interested => Reason::NoSlot,
-                    (None, false) => Reason::NotInterested,
-                };
-                Verdict { peer, reason }
-            })
-            .collect();
-        self.record(&verdicts);
-        verdicts
+        let reason = |peer| match served.iter().position(|c| c.peer == peer) {
+            Some(index) => UnchokeReason::KeptAsSeed { rank: index + 1 },
+            None if occasion == Occasion::Round => UnchokeReason::TurnAsSeed,
+            None => UnchokeReason::FreeSlot,
+        };
+        let unchoked = kept.iter().chain(chosen).map(|c| Unchoke::new(c.peer, reason(c.peer)));
+        let choice = unchoked.collect();
+        self.record(&choice);
+        choice
     }
 }
 
 impl Seed {
     /// How many new peers this round must unchoke.
     fn forced(&self) -> usize {
-        let each_period = self.slots.div_ceil(3);
+        let each_period = self.rules.slots.div_ceil(3);
         // Four are spread over three rounds as 1, 1 and 2.
-        let (round, period) = (self.round as usize, self.period as usize);
+        let (round, period) = (self.round as usize, self.rules.period() as usize);
         let each_round = (each_period + round % period) / period;
         each_round.saturating_sub(self.unchokes_since_round)
     }
 
-    /// Those who are served, the last to go first: the ones unchoked in the last 30 s or still
-    /// served with what they asked for, the newest first; then the fastest.
+    /// The peers that are served, the last to be displaced first: those unchoked in the last 30 s
+    /// or still waiting for blocks, the newest first; then the fastest.
     fn by_merit<'a>(&self, order: &[&'a Candidate]) -> Vec<&'a Candidate> {
-        let mut served: Vec<_> =
-            order.iter().copied().filter(|c| c.interested && c.unchoked).collect();
+        let mut served = order.to_vec();
+        served.retain(|c| c.interested && c.unchoked);
         served.sort_by_key(|c| {
             let at = self.unchoked_at.get(&c.peer).copied().unwrap_or(0);
-            let recent = self.round - at < self.period || c.pending;
+            let recent = self.round - at < self.rules.period() || c.pending;
             (Reverse(recent.then_some(at)), Reverse(c.rate))
         });
         served
     }
 
-    /// Notes who is unchoked since when.
-    fn record(&mut self, verdicts: &[Verdict]) {
-        let unchoked = verdicts.iter().filter(|v| v.reason.unchokes()).map(|v| v.peer);
+    fn record(&mut self, choice: &Choice) {
         let before = mem::take(&mut self.unchoked_at);
-        self.unchoked_at =
-            unchoked.map(|peer| (peer, before.get(&peer).copied().unwrap_or(self.round))).collect();
-        let new = verdicts.iter().filter(|v| v.reason == Reason::FreeSlot).count();
-        self.unchokes_since_round += new;
+        let since = |peer| before.get(&peer).copied().unwrap_or(self.round);
+        self.unchoked_at = choice.unchoked.iter().map(|u| (u.peer, since(u.peer))).collect();
+        let filled = choice.unchoked.iter().filter(|u| u.reason == UnchokeReason::FreeSlot);
+        self.unchokes_since_round += filled.count();
     }
 }
 
@@ -138,17 +111,17 @@ const NEW_PEER_WEIGHT: usize = 1;
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Neighbors, a_to_h, interested, name, uninterested};
+    use super::super::ChokeReason;
+    use super::super::tests::{Neighbors, a_to_h, interested, not_chosen, uninterested};
     use super::*;
 
     fn with(candidates: &[Candidate]) -> Neighbors<Seed> {
-        Neighbors::new(Seed::new(&Settings::default()), candidates)
+        Neighbors::new(Seed::default(), candidates)
     }
 
     impl Neighbors<Seed> {
         fn list(&self) -> String {
-            let order = self.choker.turns.in_order(&self.candidates);
-            order.into_iter().map(|c| name(c.peer)).collect()
+            self.choker.turns.names()
         }
     }
 
@@ -159,12 +132,39 @@ mod tests {
         assert_eq!(neighbors.list(), "EFGHABCD");
         assert_eq!(neighbors.round(), "ABCE");
         assert_eq!(neighbors.list(), "FGHABCDE");
-        assert_eq!(neighbors.reason('A'), Reason::KeptAsSeed { rank: 1 });
-        assert_eq!(neighbors.reason('D'), Reason::RotatedOut);
-        assert_eq!(neighbors.reason('E'), Reason::TurnAsSeed);
+        assert_eq!(neighbors.reason('A'), Ok(UnchokeReason::KeptAsSeed { rank: 1 }));
+        assert_eq!(neighbors.reason('D'), not_chosen());
+        assert_eq!(neighbors.reason('E'), Ok(UnchokeReason::TurnAsSeed));
         let later: Vec<_> = (30..=120).step_by(10).map(|_| neighbors.round()).collect();
         assert_eq!(later[..5], ["ABCE", "ABEF", "ABFG", "ABFG", "ABGH"]);
         assert_eq!(later[5..], ["ABCH", "ABCH", "ABCD", "ABDE", "ABDE"]);
+    }
+
+    #[test]
+    fn the_peers_it_sends_to_fastest_keep_their_slots_longest() {
+        let mut neighbors = with(&a_to_h());
+        for (name, rate) in [('A', 10), ('B', 20), ('C', 90), ('D', 80)] {
+            neighbors.change(name, |c| c.rate = rate);
+        }
+        // Two rounds in the order of the list; the slots of A and B go round, those of C and D
+        // stay.
+        let rounds: Vec<_> = (0..6).map(|_| neighbors.round()).collect();
+        assert_eq!(rounds, ["ABCD", "BCDE", "BCDE", "CDEF", "CDFG", "CDFG"]);
+    }
+
+    #[test]
+    fn a_newcomer_is_as_likely_to_be_next_as_to_be_elsewhere() {
+        let mut neighbors = with(&[]);
+        for name in ['A', 'B', 'C'] {
+            neighbors.join(uninterested(name));
+        }
+        let mut places = [0_u32; 4];
+        for _ in 0..6_000 {
+            neighbors.join(uninterested('D'));
+            places[neighbors.list().find('D').expect("it has joined")] += 1;
+            neighbors.leave('D');
+        }
+        assert!(places.iter().all(|n| n.abs_diff(1_500) < 200), "{places:?}");
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_still_being_served_is_not_displaced_by_the_merely_fast() {
+    fn a_peer_that_still_waits_for_blocks_is_not_displaced_by_a_faster_one() {
         let mut neighbors = with(&a_to_h());
         for _ in 0..3 {
             neighbors.round();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn among_those_who_keep_asking_only_time_counts() {
+    fn among_peers_that_keep_asking_only_time_counts() {
         let mut neighbors = with(&a_to_h());
         let seen: Vec<_> = (0..6)
             .map(|_| {
@@ -217,16 +217,16 @@ mod tests {
         let mut neighbors = with(&a_to_h());
         neighbors.round();
         assert_eq!(neighbors.leave('A'), "BCDE");
-        assert_eq!(neighbors.reason('E'), Reason::FreeSlot);
+        assert_eq!(neighbors.reason('E'), Ok(UnchokeReason::FreeSlot));
         assert_eq!(neighbors.round(), "BCDE");
     }
 
     #[test]
-    fn who_loses_interest_gives_its_slot_to_the_next() {
+    fn a_peer_that_loses_interest_gives_its_slot_to_the_next() {
         let mut neighbors = with(&a_to_h());
         neighbors.round();
         assert_eq!(neighbors.interest('B', false), "ACDE");
-        assert_eq!(neighbors.reason('B'), Reason::NotInterested);
+        assert_eq!(neighbors.reason('B'), Err(ChokeReason::NotInterested));
     }
 
     #[test]

@@ -1,34 +1,38 @@
-//! How many neighbours have each piece, kept so that the rarest is found at once.
+//! How many neighbors have each piece, kept so that the rarest is found at once.
 //!
-//! The pieces that are missing stand in one array, sorted by how many neighbours have them; equals
-//! stand in random order. When a count changes by one, the piece changes places with the one at the
-//! edge of its group and then with a random one of its new group: the cost does not depend on the
-//! number of pieces (the buckets of mainline's PiecePicker, laid end to end).
+//! The pieces that may be asked for stand in one array, sorted by how many neighbors have them;
+//! equals stand in random order. When a count changes by one, the piece changes places with the one
+//! at the edge of its group and then with a random one of its new group: the cost does not depend
+//! on the number of pieces (the buckets of mainline's PiecePicker, laid end to end).
+
+use std::collections::BTreeSet;
 
 use common::bitfield::Bitfield;
-use common::geometry::PieceIndex;
+use common::geometry::{Geometry, PieceIndex};
 use fastrand::Rng;
 
-/// The missing pieces, the rarest first, and a count for every piece.
+/// The pieces that may be asked for, the rarest first, and a count for every piece.
 #[derive(Debug)]
 pub(super) struct Availability {
-    /// Neighbours that have the piece, without [`Self::seeds`].
+    /// Neighbors that have the piece, without [`Self::seeds`].
     counts: Vec<u16>,
-    /// Neighbours that came with everything: one more for each piece changes no order.
+    /// Neighbors that have everything: one more for each piece changes no order.
     seeds: u32,
-    /// Missing pieces by count; [`Self::starts`] says where each count begins.
+    /// Pieces that may be asked for by count; [`Self::starts`] says where each count begins.
     sorted: Vec<PieceIndex>,
     /// Where a piece stands in `sorted`, or [`NOWHERE`].
     places: Vec<u32>,
     /// `starts[c]` is where the pieces with a count of c or more begin.
     starts: Vec<u32>,
+    /// No piece below this one is in `sorted`.
+    lowest: u32,
 }
 
-/// The place of a piece that is had or begun.
+/// The place of a piece that may not be asked for.
 const NOWHERE: u32 = u32::MAX;
 
 impl Availability {
-    /// All pieces that are not in `have`, held by nobody.
+    /// All pieces that are not in `have`, held by no neighbor.
     pub(super) fn new(have: &Bitfield, rng: &mut Rng) -> Self {
         let all = Bitfield::full(have.piece_count());
         let mut sorted: Vec<_> = all.iter().filter(|&piece| !have.contains(piece)).collect();
@@ -37,10 +41,11 @@ impl Availability {
         for (place, piece) in (0..).zip(&sorted) {
             places[piece.as_usize()] = place;
         }
-        Self { counts: vec![0; places.len()], seeds: 0, sorted, places, starts: vec![0] }
+        let counts = vec![0; places.len()];
+        Self { counts, seeds: 0, sorted, places, starts: vec![0], lowest: 0 }
     }
 
-    /// One more neighbour, with these pieces.
+    /// One more neighbor, with these pieces.
     pub(super) fn add_all(&mut self, has: &Bitfield, rng: &mut Rng) {
         if has.is_full() {
             self.seeds += 1;
@@ -49,7 +54,7 @@ impl Availability {
         }
     }
 
-    /// One neighbour less, with these pieces.
+    /// One neighbor fewer, with these pieces.
     pub(super) fn remove_all(&mut self, has: &Bitfield, rng: &mut Rng) {
         if has.is_full() {
             self.seeds -= 1;
@@ -58,7 +63,7 @@ impl Availability {
         }
     }
 
-    /// A neighbour has got the piece, the last one of `has`.
+    /// A neighbor got the piece, the last one of `has`.
     pub(super) fn gained(&mut self, piece: PieceIndex, has: &Bitfield, rng: &mut Rng) {
         if has.is_full() {
             // It is a seed now, and counts as one.
@@ -69,7 +74,7 @@ impl Availability {
         }
     }
 
-    /// One more neighbour has the piece.
+    /// One more neighbor has the piece.
     fn add(&mut self, piece: PieceIndex, rng: &mut Rng) {
         let count = self.counts[piece.as_usize()];
         self.counts[piece.as_usize()] = count + 1;
@@ -82,12 +87,12 @@ impl Availability {
         }
     }
 
-    /// One neighbour less has the piece.
+    /// One neighbor fewer has the piece.
     fn remove(&mut self, piece: PieceIndex, rng: &mut Rng) {
         let count = self.counts[piece.as_usize()];
         self.counts[piece.as_usize()] = count - 1;
         if self.contains(piece) {
-            // To the begin of its group, which then begins one later.
+            // To the start of its group, which then begins one later.
             let start = self.start(count);
             self.swap(self.places[piece.as_usize()], start);
             self.starts[usize::from(count)] = start + 1;
@@ -95,7 +100,7 @@ impl Availability {
         }
     }
 
-    /// The piece is begun: it is no longer looked for. It moves to the end, a group at a time.
+    /// The piece may no longer be asked for. It moves to the end, a group at a time.
     pub(super) fn take(&mut self, piece: PieceIndex) {
         let mut place = self.places[piece.as_usize()];
         let first = usize::from(self.counts[piece.as_usize()]) + 1;
@@ -111,10 +116,10 @@ impl Availability {
         self.places[piece.as_usize()] = NOWHERE;
     }
 
-    /// The piece is missing after all. The way back from [`Self::take`].
-    pub(super) fn put_back(&mut self, piece: PieceIndex, rng: &mut Rng) {
+    /// The piece may be asked for again, as the first one among equals.
+    pub(super) fn put_back(&mut self, piece: PieceIndex) {
         let count = self.counts[piece.as_usize()];
-        self.start(count);
+        let first = self.start(count);
         let mut place = u32::try_from(self.sorted.len()).expect("at most 2^21 pieces");
         self.sorted.push(piece);
         self.places[piece.as_usize()] = place;
@@ -124,30 +129,59 @@ impl Availability {
             self.starts[start] = first + 1;
             place = first;
         }
-        self.mix(place, count, rng);
+        self.swap(place, first);
+        self.lowest = self.lowest.min(piece.get());
     }
 
-    /// The piece that the fewest neighbours have, of those that this one has.
-    pub(super) fn rarest(&self, has: &Bitfield) -> Option<PieceIndex> {
+    /// The piece may be asked for again, at a random place among equals.
+    pub(super) fn put_back_at_random(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        self.put_back(piece);
+        self.mix(self.places[piece.as_usize()], self.counts[piece.as_usize()], rng);
+    }
+
+    /// Of the pieces that this neighbor has, those that may be asked for, the rarest first.
+    pub(super) fn rarest_first(
+        &self,
+        has: &Bitfield,
+    ) -> impl DoubleEndedIterator<Item = PieceIndex> {
         // Pieces that only seeds have stand in front, with a count of zero.
         let first = if has.is_full() { 0 } else { self.starts.get(1).copied().unwrap_or(0) };
-        self.sorted[first as usize..].iter().copied().find(|&piece| has.contains(piece))
+        self.sorted[first as usize..].iter().copied().filter(|&piece| has.contains(piece))
     }
 
-    /// Any missing piece that the peer has.
-    pub(super) fn any(&self, has: &Bitfield, rng: &mut Rng) -> Option<PieceIndex> {
+    /// The same, the lowest index first.
+    pub(super) fn in_order(
+        &mut self,
+        has: &Bitfield,
+        geometry: Geometry,
+    ) -> impl Iterator<Item = PieceIndex> {
+        while self.places.get(self.lowest as usize) == Some(&NOWHERE) {
+            self.lowest += 1;
+        }
+        let pieces = (self.lowest..geometry.piece_count()).map_while(move |i| geometry.piece(i));
+        pieces.filter(|&piece| self.contains(piece) && has.contains(piece))
+    }
+
+    /// Any of them that is not in `except`.
+    pub(super) fn any(
+        &self,
+        has: &Bitfield,
+        except: &BTreeSet<PieceIndex>,
+        rng: &mut Rng,
+    ) -> Option<PieceIndex> {
         // A random place to begin looking at; within a group the order is random already.
         let middle = if self.sorted.is_empty() { 0 } else { rng.usize(..self.sorted.len()) };
         let (before, after) = self.sorted.split_at(middle);
-        after.iter().chain(before).copied().find(|&piece| has.contains(piece))
+        let wanted = |piece: &PieceIndex| has.contains(*piece) && !except.contains(piece);
+        after.iter().chain(before).copied().find(wanted)
     }
 
-    /// Neighbours that have this piece, seeds included.
+    /// Neighbors that have this piece, seeds included.
     pub(super) fn count(&self, piece: PieceIndex) -> u32 {
         self.seeds + u32::from(self.counts[piece.as_usize()])
     }
 
-    /// Whether the piece is missing and not begun.
+    /// Whether the piece may be asked for.
     pub(super) fn contains(&self, piece: PieceIndex) -> bool {
         self.places[piece.as_usize()] != NOWHERE
     }
@@ -222,7 +256,7 @@ mod tests {
                     }
                     2 if !peers.is_empty() => {
                         let has = rng.choice(&peers).unwrap();
-                        let rarest = availability.rarest(has);
+                        let rarest = availability.rarest_first(has).next();
                         let least = has.iter()
                             .filter(|&piece| availability.contains(piece))
                             .map(|piece| availability.count(piece))
@@ -239,7 +273,7 @@ mod tests {
                         }
                     }
                     4 => {
-                        if let Some(piece) = availability.any(&bits, &mut rng) {
+                        if let Some(piece) = availability.any(&bits, &BTreeSet::new(), &mut rng) {
                             prop_assert!(bits.contains(piece) && !have.contains(piece));
                             availability.take(piece);
                             taken.push(piece);
@@ -247,7 +281,7 @@ mod tests {
                     }
                     _ => {
                         if let Some(piece) = taken.pop() {
-                            availability.put_back(piece, &mut rng);
+                            availability.put_back_at_random(piece, &mut rng);
                         }
                     }
                 }

@@ -1,37 +1,90 @@
-//! Which block to ask a peer for: rarest first and its rivals (Kurose & Ross 2.5; BEP 3).
+//! Which block to request from a peer: rarest first and its rivals (Kurose & Ross 2.5; BEP 3).
 //!
 //! The rules, in this order, are those of Cohen's paper ("Incentives Build Robustness in
 //! BitTorrent", 2003):
-//! 1. Strict priority: a piece that was begun is finished before another is begun.
+//! 1. Strict priority: a piece in progress is finished before the next one is started.
+//!    [`StrictPriority`] says how far this goes when the peer is a seed.
 //! 2. Random first: until we have some pieces to trade, take any; a rare one comes slowly.
 //! 3. Rarest first: of the pieces that the peer has, take the one that the fewest of our
-//!    neighbours have; ties are broken by chance, or all peers would fetch the same.
-//! 4. Endgame: when every missing block was asked for, ask others for the last ones as well.
+//!    neighbors have; ties are broken by chance, or all peers would fetch the same.
+//! 4. Endgame: when every missing block was requested, request the last ones of others as well.
+//!
+//! A peer on parole ([`crate::reputation`]) gets a piece to itself, so that the hash of that piece
+//! tells whether this peer sends false data.
+//!
+//! | File | Which part |
+//! |---|---|
+//! | `mod.rs` | what to request, and what becomes of it |
+//! | `order.rs` | the order in which pieces are started |
+//! | `availability.rs` | how many neighbors have each piece |
+//! | `progress.rs` | one piece in progress |
 
 mod availability;
 mod order;
+mod progress;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use common::bitfield::Bitfield;
-use common::geometry::{Block, Geometry, PieceIndex};
+use common::geometry::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
 use common::id::PeerId;
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
+use crate::PeerKey;
 use availability::Availability;
-pub use order::{Order, PickReason, UnknownOrder};
+use order::Offer;
+pub use order::{Choose, Order, PickReason, SeedContinues, StrictPriority};
+use progress::Progress;
 
-/// What to ask for.
+/// What a user can choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The order in which pieces are started.
+    pub order: Order,
+    /// How far pieces in progress go first.
+    pub strict_priority: StrictPriority,
+}
+
+/// A peer that could be asked for a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its connection.
+    pub peer: PeerKey,
+    /// The pieces that it has; a seed has all of them.
+    pub has: &'a Bitfield,
+    /// Whether it may have sent false data: it gets pieces to itself.
+    pub on_parole: bool,
+}
+
+/// A peer that sent blocks of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Its connection.
+    pub peer: PeerKey,
+    /// The other end of the connection.
+    pub ip: IpAddr,
+    /// Its peer id.
+    pub peer_id: PeerId,
+}
+
+/// What to request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
     /// The block to request.
     pub block: Block,
     /// Set when the block begins a piece.
     pub begins: Option<PickReason>,
+    /// A piece that was in progress and is missing again, whole: no neighbor was at work on it,
+    /// and the limit on pieces in progress was reached.
+    pub abandons: Option<PieceIndex>,
 }
 
 /// What a block that came means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// We have it already, or its piece is not wanted now.
     Unneeded,
@@ -47,156 +100,164 @@ pub enum Arrival {
     },
 }
 
-/// Keeps what is missing, what is under way, and who has what.
+/// The bytes of pieces in progress at which no other piece is started. Blocks stay in memory until
+/// their piece is verified, so this bounds the memory that they take. Pieces of 256 KiB stay far
+/// below it; of the longest pieces that torrents have, 16 MiB, it allows four at a time.
+///
+/// Peers on parole have as much again, or those that send nothing could keep the others from
+/// beginning a piece.
+const MAX_IN_PROGRESS: u32 = 64 * 1024 * 1024;
+
+/// Keeps what is missing, what is in progress, and how many neighbors have it.
+///
+/// A piece in progress is shared, or owned by a peer on parole. An owner has one piece at a time.
 #[derive(Debug)]
 pub struct Picker {
     geometry: Geometry,
-    order: Order,
+    policy: Policy,
     /// Pieces with a good hash.
     have: Bitfield,
-    /// Pieces that are missing and not begun, the rarest first.
-    missing: Availability,
-    /// Pieces that were begun.
-    begun: BTreeMap<PieceIndex, Begun>,
-    /// Those of them with blocks that nobody was asked for; few, however many were begun.
+    /// Pieces that may be asked of any peer: the missing ones and those of `unfinished`.
+    askable: Availability,
+    in_progress: BTreeMap<PieceIndex, Progress>,
+    /// Shared pieces in progress with blocks that are not requested; few, however many are in
+    /// progress.
     unfinished: BTreeSet<PieceIndex>,
-    /// All pieces below this one are had or begun; where [`Order::InOrder`] begins to look.
-    lowest_missing: u32,
-}
-
-/// A piece of which we have asked for a block.
-#[derive(Debug)]
-struct Begun {
-    blocks: Vec<BlockState>,
-    unrequested: u32,
-    not_received: u32,
-    /// Who sent a block of it, in case that the hash is wrong.
-    senders: Vec<PeerId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BlockState {
-    Unrequested,
-    /// From so many peers at once; more than one only in the endgame.
-    Requested(u16),
-    Received,
+    /// Peers on parole that have a piece to themselves.
+    owned: BTreeMap<PeerKey, PieceIndex>,
+    /// The limit on shared pieces in progress, and also on owned ones.
+    most_in_progress: usize,
 }
 
 impl Picker {
     /// A picker for what is not in `have`.
-    pub fn new(geometry: Geometry, have: Bitfield, order: Order, rng: &mut Rng) -> Self {
-        let missing = Availability::new(&have, rng);
-        let (begun, unfinished) = (BTreeMap::new(), BTreeSet::new());
-        Self { geometry, order, have, missing, begun, unfinished, lowest_missing: 0 }
+    pub fn new(geometry: Geometry, have: Bitfield, policy: Policy, rng: &mut Rng) -> Self {
+        let askable = Availability::new(&have, rng);
+        let (in_progress, unfinished, owned) = Default::default();
+        let most_in_progress = MAX_IN_PROGRESS.div_ceil(geometry.piece_length()) as usize;
+        Self { geometry, policy, have, askable, in_progress, unfinished, owned, most_in_progress }
     }
 
-    /// A neighbour came, or told what it has.
+    /// A neighbor announced its pieces for the first time.
     pub fn peer_joined(&mut self, has: &Bitfield, rng: &mut Rng) {
-        self.missing.add_all(has, rng);
+        self.askable.add_all(has, rng);
     }
 
-    /// A neighbour went; `has` is what it had told.
+    /// A neighbor left; `has` is what it had announced.
     pub fn peer_left(&mut self, has: &Bitfield, rng: &mut Rng) {
-        self.missing.remove_all(has, rng);
+        self.askable.remove_all(has, rng);
     }
 
-    /// A neighbour has got one more piece, the last one of `has`.
+    /// A neighbor got one more piece, the last one of `has`.
     pub fn peer_gained(&mut self, piece: PieceIndex, has: &Bitfield, rng: &mut Rng) {
-        self.missing.gained(piece, has, rng);
+        self.askable.gained(piece, has, rng);
     }
 
-    /// What to ask a peer for that has these pieces. The block counts as requested from it.
-    pub fn pick(&mut self, has: &Bitfield, rng: &mut Rng) -> Option<Pick> {
-        if let Some(block) = self.pick_in_begun(has, rng) {
-            return Some(Pick { block, begins: None });
+    /// The block to request from a peer, which from now on counts as requested from it.
+    pub fn pick(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<Pick> {
+        let owns = self.owned.get(&asked.peer).copied();
+        if asked.on_parole {
+            if let Some(piece) = owns {
+                // One piece at a time: its hash decides whether there is a next one.
+                return self.request_next(piece, asked);
+            }
+            return self.begin_as_owner(asked, rng).or_else(|| self.take_over(asked));
         }
-        let (piece, reason) = self.pick_piece(has, rng)?;
-        let block = self.begin(piece);
-        Some(Pick { block, begins: Some(reason) })
+        if let Some(piece) = owns {
+            self.share(piece);
+        }
+        self.continue_piece(asked, self.policy.strict_priority, rng)
+            .or_else(|| self.pick_by_order(asked, rng))
+            .or_else(|| self.take_over(asked))
+            .or_else(|| self.replace(asked, rng))
     }
 
-    /// In the endgame, a block for a peer that was asked for nothing: one that was asked of the
-    /// fewest others.
+    /// In the endgame, a block for a peer that was asked for nothing: one that was requested from
+    /// the fewest others.
     ///
-    /// One block a time and only for idle peers: enough not to hang on one slow peer at the end,
-    /// and little is downloaded twice.
-    pub fn pick_again(&mut self, has: &Bitfield, rng: &mut Rng) -> Option<Block> {
-        if !self.in_endgame() {
+    /// One block at a time and only for idle peers: enough not to wait for one slow peer at the
+    /// end, and little is downloaded twice. A peer on parole is not asked: its blocks would mix
+    /// with those of others.
+    pub fn pick_again(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<Block> {
+        if asked.on_parole || !self.in_endgame() {
             return None;
         }
-        let mut fewest = u16::MAX;
-        let mut choices = Vec::new();
-        for (&piece, begun) in self.begun.iter().filter(|&(&piece, _)| has.contains(piece)) {
-            for (state, block) in begun.blocks.iter().zip(self.geometry.blocks(piece)) {
-                let BlockState::Requested(times) = *state else { continue };
-                if times > fewest {
-                    continue;
-                }
-                if times < fewest {
-                    fewest = times;
-                    choices.clear();
-                }
-                choices.push(block);
-            }
-        }
-        let block = rng.choice(choices)?;
-        *self.state(block).expect("it was found among the begun pieces") =
-            BlockState::Requested(fewest.saturating_add(1));
-        Some(block)
+        let pieces = self.in_progress.iter().filter(|(piece, _)| asked.has.contains(**piece));
+        let requested = pieces.flat_map(|(&piece, progress)| {
+            progress.requested().map(move |(number, times)| (piece, number, times))
+        });
+        let mut choices: Vec<_> = requested.collect();
+        let fewest = choices.iter().map(|&(.., times)| times).min()?;
+        choices.retain(|&(.., times)| times == fewest);
+        let (piece, number, _) = rng.choice(choices)?;
+        self.get_mut(piece).request_again(number);
+        Some(self.block(piece, number))
     }
 
-    /// A peer will not answer the request for this block: it choked us, went, or took too long.
+    /// A peer will not answer the request for this block: it choked us, left, or took too long.
     pub fn release(&mut self, block: Block) {
-        let Some(state) = self.state(block) else { return };
-        match *state {
-            BlockState::Unrequested | BlockState::Received => {}
-            BlockState::Requested(times) if times > 1 => *state = BlockState::Requested(times - 1),
-            BlockState::Requested(_) => {
-                *state = BlockState::Unrequested;
-                self.begun.get_mut(&block.piece()).expect("it has a state").unrequested += 1;
-                self.unfinished.insert(block.piece());
-            }
-        }
+        let Some((number, progress)) = self.find_mut(block) else { return };
+        progress.release(number);
+        self.update_askable(block.piece());
+    }
+
+    /// Whether the block is of use: its piece is in progress, and it has not arrived yet.
+    pub fn needs(&self, block: Block) -> bool {
+        let progress = self.in_progress.get(&block.piece());
+        let number = self.geometry.block_number(block);
+        progress.zip(number).is_some_and(|(progress, n)| !progress.is_received(n as usize))
     }
 
     /// A block came; `requested` if the request to its sender still stood.
-    pub fn received(&mut self, block: Block, from: PeerId, requested: bool) -> Arrival {
-        let Some(state) = self.state(block) else { return Arrival::Unneeded };
-        let times = match std::mem::replace(state, BlockState::Received) {
-            BlockState::Received => return Arrival::Unneeded,
-            BlockState::Unrequested => 0,
-            BlockState::Requested(times) => times,
-        };
-        let begun = self.begun.get_mut(&block.piece()).expect("it has a state");
-        if times == 0 {
-            begun.unrequested -= 1;
-            if begun.unrequested == 0 {
-                self.unfinished.remove(&block.piece());
-            }
+    pub fn received(&mut self, block: Block, from: Sender, requested: bool) -> Arrival {
+        let Some((number, progress)) = self.find_mut(block) else { return Arrival::Unneeded };
+        // A late block of another peer would spoil what the owner's piece is to show.
+        if !requested && progress.owner.is_some_and(|owner| owner != from.peer) {
+            return Arrival::Unneeded;
         }
-        begun.not_received -= 1;
-        if !begun.senders.contains(&from) {
-            begun.senders.push(from);
-        }
+        let Some(times) = progress.receive(number, from) else { return Arrival::Unneeded };
         let asked_elsewhere = times > u16::from(requested);
-        match begun.not_received {
-            0 => Arrival::LastOfPiece { asked_elsewhere },
-            _ => Arrival::Stored { asked_elsewhere },
+        let is_complete = progress.is_complete();
+        self.update_askable(block.piece());
+        if is_complete {
+            Arrival::LastOfPiece { asked_elsewhere }
+        } else {
+            Arrival::Stored { asked_elsewhere }
         }
     }
 
-    /// A piece has the right hash: it is had. Returns who sent it.
-    pub fn verified(&mut self, piece: PieceIndex) -> Vec<PeerId> {
-        self.have.insert(piece);
-        self.begun.remove(&piece).map_or_else(Vec::new, |begun| begun.senders)
+    /// A connection ended, and its requests were released. The piece that it owns is missing again,
+    /// whole: what a suspect sent of a piece shows nothing. Returns a piece that is no longer in
+    /// progress.
+    pub fn departed(&mut self, peer: PeerKey, rng: &mut Rng) -> Option<PieceIndex> {
+        let piece = self.owned.get(&peer).copied()?;
+        self.share(piece);
+        let progress = self.get_mut(piece);
+        if progress.is_complete() {
+            // Its hash is being checked; the result still counts.
+            return None;
+        }
+        progress.restart(None);
+        self.update_askable(piece);
+        // In the endgame other peers were asked for blocks of it, and still are.
+        if !self.get_mut(piece).is_idle() {
+            return None;
+        }
+        self.abandon(piece, rng);
+        Some(piece)
     }
 
-    /// A piece has the wrong hash: it is missing again, whole. Returns who sent it.
-    pub fn failed(&mut self, piece: PieceIndex, rng: &mut Rng) -> Vec<PeerId> {
-        let Some(begun) = self.begun.remove(&piece) else { return Vec::new() };
-        self.missing.put_back(piece, rng);
-        self.lowest_missing = self.lowest_missing.min(piece.get());
-        begun.senders
+    /// A piece has the right hash: we have it. Returns the peers that sent it.
+    pub fn verified(&mut self, piece: PieceIndex) -> Vec<Sender> {
+        self.have.insert(piece);
+        self.remove(piece).unwrap_or_default()
+    }
+
+    /// A piece has the wrong hash: it is missing again, whole. Returns the peers that sent it.
+    pub fn failed(&mut self, piece: PieceIndex, rng: &mut Rng) -> Vec<Sender> {
+        let Some(senders) = self.remove(piece) else { return Vec::new() };
+        self.askable.put_back_at_random(piece, rng);
+        senders
     }
 
     /// What we have, every piece with a good hash.
@@ -204,260 +265,193 @@ impl Picker {
         &self.have
     }
 
-    /// Whether every block that is missing was asked for.
+    /// Whether every missing block was requested, or is left to the owner of its piece.
     pub fn in_endgame(&self) -> bool {
-        self.unfinished.is_empty() && self.missing.is_empty() && !self.begun.is_empty()
+        self.askable.is_empty() && !self.in_progress.is_empty()
     }
 
-    /// Pieces that were begun and are not verified yet.
-    pub fn begun_count(&self) -> usize {
-        self.begun.len()
+    /// The pieces in progress, with how many blocks of each are here and how many it has.
+    pub fn in_progress(&self) -> impl ExactSizeIterator<Item = (PieceIndex, u32, u32)> {
+        self.in_progress.iter().map(|(&piece, progress)| {
+            let (received, blocks) = progress.received();
+            (piece, received, blocks)
+        })
     }
 
-    /// Requests that stand, each copy of a block for itself.
-    #[cfg(test)]
-    pub(crate) fn requested_count(&self) -> usize {
-        let requests = |state: &BlockState| match *state {
-            BlockState::Unrequested | BlockState::Received => 0,
-            BlockState::Requested(times) => usize::from(times),
+    /// Of the shared pieces in progress that the peer has, the rarest; ties by chance. What a seed
+    /// is not asked first for is left out.
+    fn continue_piece(
+        &mut self,
+        asked: Asked<'_>,
+        rule: StrictPriority,
+        rng: &mut Rng,
+    ) -> Option<Pick> {
+        let is_candidate = |piece: &PieceIndex| {
+            let comes_first = !asked.has.is_full() || rule.rule.0(&self.in_progress[piece]);
+            comes_first && asked.has.contains(*piece)
         };
-        self.begun.values().flat_map(|begun| &begun.blocks).map(requests).sum()
-    }
-
-    /// Strict priority: of the begun pieces that the peer has, the rarest; ties by chance.
-    fn pick_in_begun(&mut self, has: &Bitfield, rng: &mut Rng) -> Option<Block> {
-        let candidates = self.unfinished.iter().copied().filter(|&piece| has.contains(piece));
+        let candidates = self.unfinished.iter().copied().filter(is_candidate);
         let (_, _, piece) =
-            candidates.map(|piece| (self.missing.count(piece), rng.u32(..), piece)).min()?;
-        self.take_unrequested(piece)
+            candidates.map(|piece| (self.askable.count(piece), rng.u32(..), piece)).min()?;
+        self.request_next(piece, asked)
     }
 
-    fn pick_piece(&mut self, has: &Bitfield, rng: &mut Rng) -> Option<(PieceIndex, PickReason)> {
-        match self.order {
-            Order::RarestFirst if self.have.count() < RANDOM_FIRST_PIECES => {
-                Some((self.missing.any(has, rng)?, PickReason::RandomFirst))
-            }
-            Order::RarestFirst => {
-                let piece = self.missing.rarest(has)?;
-                Some((piece, PickReason::RarestFirst { held_by: self.missing.count(piece) }))
-            }
-            Order::Random => Some((self.missing.any(has, rng)?, PickReason::Random)),
-            Order::InOrder => {
-                while let Some(piece) = self.geometry.piece(self.lowest_missing)
-                    && !self.missing.contains(piece)
-                {
-                    self.lowest_missing += 1;
-                }
-                let wanted =
-                    |&piece: &PieceIndex| self.missing.contains(piece) && has.contains(piece);
-                let piece = (self.lowest_missing..self.geometry.piece_count())
-                    .filter_map(|index| self.geometry.piece(index))
-                    .find(wanted)?;
-                Some((piece, PickReason::InOrder))
-            }
+    /// The piece that the order chooses. It may be in progress already: a seed is asked so for the
+    /// pieces that strict priority leaves out.
+    fn pick_by_order(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<Pick> {
+        if !self.has_room() {
+            return self.continue_piece(asked, StrictPriority::ALWAYS, rng);
+        }
+        let (piece, reason) = self.choose(asked, rng)?;
+        if self.in_progress.contains_key(&piece) {
+            return self.request_next(piece, asked);
+        }
+        self.begin(piece, reason, asked)
+    }
+
+    /// A piece for a peer on parole alone.
+    fn begin_as_owner(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<Pick> {
+        if self.owned.len() >= self.most_in_progress {
+            return None;
+        }
+        let (piece, reason) = self.choose(asked, rng)?;
+        self.begin(piece, reason, asked)
+    }
+
+    /// The last resort for a peer that can be given nothing else: a piece that is not its to
+    /// continue, and of which no peer is asked for a block, since those that could send the rest
+    /// choke us or do not answer. The piece starts again, but only once: two slow peers that choke
+    /// us by turns would otherwise never finish it.
+    fn take_over(&mut self, asked: Asked<'_>) -> Option<Pick> {
+        if !asked.on_parole && self.owned.is_empty() {
+            return None;
+        }
+        let may_own_more = asked.on_parole && self.owned.len() < self.most_in_progress;
+        let candidates = self.in_progress.iter().filter(|&(&piece, progress)| {
+            let may_be_taken = progress.owner.is_some() || may_own_more;
+            may_be_taken && progress.is_idle() && asked.has.contains(piece)
+        });
+        let (&piece, _) = candidates.min_by_key(|(_, progress)| progress.received())?;
+        self.share(piece);
+        let progress = self.get_mut(piece);
+        if !progress.restarted {
+            progress.restart(Some(asked.peer));
+        }
+        if asked.on_parole {
+            progress.owner = Some(asked.peer);
+            self.owned.insert(asked.peer, piece);
+        }
+        self.request_next(piece, asked)
+    }
+
+    /// At the limit: starts a piece in place of one that no neighbor has anymore, or of any one if
+    /// no peer is at work on any. Abandoning others would cost more than waiting.
+    fn replace(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<Pick> {
+        if self.has_room() {
+            return None;
+        }
+        let shared = || self.in_progress.iter().filter(|(_, progress)| progress.owner.is_none());
+        let all_idle = shared().all(|(_, progress)| progress.is_idle());
+        let candidates = shared().filter(|&(&piece, progress)| {
+            all_idle || progress.is_idle() && self.askable.count(piece) == 0
+        });
+        let (&abandoned, _) = candidates.min_by_key(|&(&piece, progress)| {
+            (self.askable.count(piece) > 0, progress.received())
+        })?;
+        let (piece, reason) = self.choose(asked, rng)?;
+        self.abandon(abandoned, rng);
+        self.begin(piece, reason, asked).map(|pick| Pick { abandons: Some(abandoned), ..pick })
+    }
+
+    fn choose(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<(PieceIndex, PickReason)> {
+        const NONE: &BTreeSet<PieceIndex> = &BTreeSet::new();
+        let mut offer = Offer {
+            availability: &mut self.askable,
+            has: asked.has,
+            // A peer on parole must send all of a piece.
+            except: if asked.on_parole { &self.unfinished } else { NONE },
+            have: self.have.count(),
+            geometry: self.geometry,
+        };
+        self.policy.order.rule.0(&mut offer, rng)
+    }
+
+    fn begin(&mut self, piece: PieceIndex, reason: PickReason, asked: Asked<'_>) -> Option<Pick> {
+        let owner = asked.on_parole.then_some(asked.peer);
+        self.owned.extend(owner.map(|owner| (owner, piece)));
+        let blocks = self.geometry.block_count(piece);
+        self.in_progress.insert(piece, Progress::new(blocks, owner));
+        self.request_next(piece, asked).map(|pick| Pick { begins: Some(reason), ..pick })
+    }
+
+    /// The next block of a piece in progress, if one is left that is not requested.
+    fn request_next(&mut self, piece: PieceIndex, asked: Asked<'_>) -> Option<Pick> {
+        let progress = self.get_mut(piece);
+        progress.from_seed |= asked.has.is_full();
+        let number = progress.request_next()?;
+        self.update_askable(piece);
+        Some(Pick { block: self.block(piece, number), begins: None, abandons: None })
+    }
+
+    /// A piece in progress is no longer owned, if it was.
+    fn share(&mut self, piece: PieceIndex) {
+        if let Some(owner) = self.get_mut(piece).owner.take() {
+            self.owned.remove(&owner);
+            self.update_askable(piece);
         }
     }
 
-    /// Takes the first block of a piece that nobody was asked for yet.
-    fn begin(&mut self, piece: PieceIndex) -> Block {
-        self.missing.take(piece);
-        let count = self.geometry.block_count(piece);
-        self.begun.insert(
-            piece,
-            Begun {
-                blocks: vec![BlockState::Unrequested; count as usize],
-                unrequested: count,
-                not_received: count,
-                senders: Vec::new(),
-            },
-        );
-        self.unfinished.insert(piece);
-        self.take_unrequested(piece).expect("a piece has at least one block")
+    /// A shared piece with blocks to request is missing again.
+    fn abandon(&mut self, piece: PieceIndex, rng: &mut Rng) {
+        self.remove(piece);
+        self.askable.take(piece);
+        self.askable.put_back_at_random(piece, rng);
     }
 
-    fn take_unrequested(&mut self, piece: PieceIndex) -> Option<Block> {
-        let begun = self.begun.get_mut(&piece)?;
-        let number = begun.blocks.iter().position(|&state| state == BlockState::Unrequested)?;
-        begun.blocks[number] = BlockState::Requested(1);
-        begun.unrequested -= 1;
-        if begun.unrequested == 0 {
+    /// A piece is no longer in progress. Returns the peers that sent blocks of it.
+    fn remove(&mut self, piece: PieceIndex) -> Option<Vec<Sender>> {
+        let progress = self.in_progress.remove(&piece)?;
+        self.unfinished.remove(&piece);
+        if let Some(owner) = progress.owner {
+            self.owned.remove(&owner);
+        }
+        Some(progress.senders)
+    }
+
+    /// After a change of a piece in progress: whether any peer may be asked for it.
+    fn update_askable(&mut self, piece: PieceIndex) {
+        let progress = self.get_mut(piece);
+        let is_askable = progress.owner.is_none() && progress.has_unrequested();
+        if is_askable {
+            self.unfinished.insert(piece);
+        } else {
             self.unfinished.remove(&piece);
         }
-        self.geometry.blocks(piece).nth(number)
+        match (self.askable.contains(piece), is_askable) {
+            (true, false) => self.askable.take(piece),
+            (false, true) => self.askable.put_back(piece),
+            (true, true) | (false, false) => {}
+        }
     }
 
-    /// The state of a block as we cut them; `None` for another cut and for pieces not begun.
-    fn state(&mut self, block: Block) -> Option<&mut BlockState> {
+    fn has_room(&self) -> bool {
+        self.in_progress.len() - self.owned.len() < self.most_in_progress
+    }
+
+    fn get_mut(&mut self, piece: PieceIndex) -> &mut Progress {
+        self.in_progress.get_mut(&piece).expect("the piece is in progress")
+    }
+
+    fn block(&self, piece: PieceIndex, number: usize) -> Block {
+        let begin = u32::try_from(number).expect("at most 4096 blocks") * BLOCK_LENGTH;
+        let length = BLOCK_LENGTH.min(self.geometry.piece_size(piece) - begin);
+        self.geometry.block(piece.get(), begin, length).expect("a block of the piece")
+    }
+
+    /// The piece in progress that a block is part of, and which block of it. `None` for other
+    /// pieces, and for a range that we would not ask for.
+    fn find_mut(&mut self, block: Block) -> Option<(usize, &mut Progress)> {
         let number = self.geometry.block_number(block)?;
-        self.begun.get_mut(&block.piece())?.blocks.get_mut(number as usize)
-    }
-}
-
-/// With fewer pieces than this we take any (mainline since July 2003; Cohen's paper says 1).
-const RANDOM_FIRST_PIECES: u32 = 4;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bits(piece_count: u32, pieces: &[u32]) -> Bitfield {
-        let geometry = Geometry::new(u64::from(piece_count), 1).unwrap();
-        let mut bitfield = Bitfield::empty(piece_count);
-        pieces.iter().for_each(|&index| bitfield.insert(geometry.piece(index).unwrap()));
-        bitfield
-    }
-
-    /// The content has `pieces` pieces of three blocks each; we have those of `have`.
-    fn picker(pieces: u32, have: &[u32], order: Order, rng: &mut Rng) -> Picker {
-        let geometry = Geometry::new(u64::from(pieces) * 40_000, 40_000).unwrap();
-        Picker::new(geometry, bits(pieces, have), order, rng)
-    }
-
-    fn piece_of(pick: Option<Pick>) -> Option<u32> {
-        pick.map(|pick| pick.block.piece().get())
-    }
-
-    /// PROTOCOL: six pieces wanted by somebody who has four others; P, Q, R and a seed S.
-    fn example(rng: &mut Rng) -> (Picker, [Bitfield; 4]) {
-        let peers = [&[0, 1, 2][..], &[0, 2, 4], &[0, 4, 5], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
-            .map(|pieces| bits(10, pieces));
-        let mut picker = picker(10, &[6, 7, 8, 9], Order::RarestFirst, rng);
-        peers.iter().for_each(|has| picker.peer_joined(has, rng));
-        (picker, peers)
-    }
-
-    #[test]
-    fn the_rarest_piece_that_the_peer_has_comes_first() {
-        let next = |seed, peer: usize, r_leaves: bool| {
-            let mut rng = Rng::with_seed(seed);
-            let (mut picker, peers) = example(&mut rng);
-            if r_leaves {
-                picker.peer_left(&peers[2], &mut rng);
-            }
-            piece_of(picker.pick(&peers[peer], &mut rng)).unwrap()
-        };
-        let all = |peer, r_leaves| {
-            let picks: BTreeSet<_> = (0..50).map(|seed| next(seed, peer, r_leaves)).collect();
-            picks.into_iter().collect::<Vec<_>>()
-        };
-        assert_eq!(all(3, false), [3]);
-        assert_eq!(all(0, false), [1]);
-        assert_eq!(all(1, false), [2, 4]);
-        assert_eq!(all(2, false), [5]);
-        assert_eq!(all(3, true), [3, 5]);
-        assert_eq!(all(1, true), [4]);
-    }
-
-    #[test]
-    fn ties_are_broken_by_chance_and_evenly() {
-        let mut rng = Rng::with_seed(7);
-        let mut times = [0; 10];
-        for _ in 0..10_000 {
-            let mut picker = picker(14, &[10, 11, 12, 13], Order::RarestFirst, &mut rng);
-            picker.peer_joined(&bits(14, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), &mut rng);
-            let piece = piece_of(picker.pick(&Bitfield::full(14), &mut rng)).unwrap();
-            times[piece as usize] += 1;
-        }
-        assert!(times.iter().all(|n| (850..1150).contains(n)), "{times:?}");
-    }
-
-    #[test]
-    fn a_piece_that_was_begun_is_finished_first() {
-        let mut rng = Rng::with_seed(1);
-        let (mut picker, peers) = example(&mut rng);
-        let first = picker.pick(&peers[0], &mut rng).unwrap();
-        assert_eq!(first.begins, Some(PickReason::RarestFirst { held_by: 2 }));
-        // S has rarer pieces, but piece 1 was begun.
-        for _ in 0..2 {
-            let next = picker.pick(&peers[3], &mut rng).unwrap();
-            assert_eq!((next.block.piece(), next.begins), (first.block.piece(), None));
-        }
-        assert_eq!(piece_of(picker.pick(&peers[3], &mut rng)), Some(3));
-    }
-
-    #[test]
-    fn the_first_pieces_are_taken_at_random() {
-        let mut rng = Rng::with_seed(3);
-        let mut begun = BTreeSet::new();
-        for _ in 0..200 {
-            let mut picker = picker(5, &[], Order::RarestFirst, &mut rng);
-            picker.peer_joined(&bits(5, &[0, 1, 2, 3]), &mut rng);
-            picker.peer_joined(&Bitfield::full(5), &mut rng);
-            let pick = picker.pick(&Bitfield::full(5), &mut rng).unwrap();
-            assert_eq!(pick.begins, Some(PickReason::RandomFirst));
-            begun.insert(pick.block.piece().get());
-        }
-        assert_eq!(begun.len(), 5);
-    }
-
-    #[test]
-    fn in_order_means_the_lowest_index_that_the_peer_has() {
-        let mut rng = Rng::with_seed(1);
-        let mut picker = picker(6, &[0], Order::InOrder, &mut rng);
-        let has = bits(6, &[0, 2, 3]);
-        picker.peer_joined(&has, &mut rng);
-        let picks: Vec<_> = (0..7).map(|_| piece_of(picker.pick(&has, &mut rng))).collect();
-        let two_then_three = [2, 2, 2, 3, 3, 3].map(Some);
-        assert_eq!(picks[..6], two_then_three);
-        assert_eq!(picks[6], None);
-    }
-
-    #[test]
-    fn what_a_peer_does_not_answer_is_asked_of_another() {
-        let mut rng = Rng::with_seed(1);
-        let mut picker = picker(1, &[], Order::RarestFirst, &mut rng);
-        let has = Bitfield::full(1);
-        picker.peer_joined(&has, &mut rng);
-        let blocks: Vec<_> = (0..3).map(|_| picker.pick(&has, &mut rng).unwrap().block).collect();
-        assert_eq!(picker.pick(&has, &mut rng), None);
-        picker.release(blocks[1]);
-        assert_eq!(picker.pick(&has, &mut rng), Some(Pick { block: blocks[1], begins: None }));
-    }
-
-    #[test]
-    fn a_failed_piece_is_missing_again_and_its_senders_are_named() {
-        let mut rng = Rng::with_seed(1);
-        let mut picker = picker(1, &[], Order::RarestFirst, &mut rng);
-        let has = Bitfield::full(1);
-        picker.peer_joined(&has, &mut rng);
-        let blocks: Vec<_> = (0..3).map(|_| picker.pick(&has, &mut rng).unwrap().block).collect();
-        let (a, b) = (PeerId([1; 20]), PeerId([2; 20]));
-        let stored = Arrival::Stored { asked_elsewhere: false };
-        assert_eq!(picker.received(blocks[0], a, true), stored);
-        assert_eq!(picker.received(blocks[0], b, true), Arrival::Unneeded);
-        assert_eq!(picker.received(blocks[1], a, true), stored);
-        assert_eq!(
-            picker.received(blocks[2], b, true),
-            Arrival::LastOfPiece { asked_elsewhere: false }
-        );
-        assert_eq!(picker.pick(&has, &mut rng), None);
-        let piece = blocks[0].piece();
-        assert_eq!(picker.failed(piece, &mut rng), [a, b]);
-        assert!(picker.pick(&has, &mut rng).unwrap().begins.is_some());
-    }
-
-    #[test]
-    fn in_the_endgame_an_idle_peer_is_asked_for_what_others_were_asked() {
-        let mut rng = Rng::with_seed(1);
-        let mut picker = picker(1, &[], Order::RarestFirst, &mut rng);
-        let has = Bitfield::full(1);
-        picker.peer_joined(&has, &mut rng);
-        let first = picker.pick(&has, &mut rng).unwrap().block;
-        assert_eq!(picker.pick_again(&has, &mut rng), None, "blocks are left to ask for");
-        let second = picker.pick(&has, &mut rng).unwrap().block;
-        let third = picker.pick(&has, &mut rng).unwrap().block;
-        assert!(picker.in_endgame());
-        picker.received(third, PeerId([1; 20]), true);
-        let again = picker.pick_again(&has, &mut rng).unwrap();
-        // The block asked of the fewest is the next one.
-        let other = picker.pick_again(&has, &mut rng).unwrap();
-        assert!([(first, second), (second, first)].contains(&(again, other)));
-        let stored = Arrival::Stored { asked_elsewhere: true };
-        assert_eq!(picker.received(second, PeerId([2; 20]), true), stored);
-        // Of two requests for a block one was given up: the other still stands.
-        picker.release(first);
-        assert!(picker.in_endgame());
-        picker.release(first);
-        assert!(!picker.in_endgame());
+        Some((number as usize, self.in_progress.get_mut(&block.piece())?))
     }
 }

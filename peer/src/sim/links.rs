@@ -1,4 +1,4 @@
-//! How long bytes take: each peer has an access link, and behind it is a network without limits.
+//! Transmission times: each peer has an access link, and behind it is a network without limits.
 //!
 //! A block passes the sender's uplink, travels for the delays of both ends, and passes the
 //! receiver's downlink. Each direction carries one block at a time, whole; connections with
@@ -9,10 +9,11 @@
 //! TCP's slow start and loss; that a sender slows down when the receiver's downlink is full (what
 //! waits there is bounded by the requests that the receiver made).
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::PeerKey;
+use common::moment::Moment;
+
+use crate::limiter::FairQueue;
 
 /// A peer's access to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,40 +33,27 @@ impl Link {
     }
 }
 
-/// The sending side of a link: who waits for it, and whether it is free.
+/// The sending side of a link: which connections wait for it, and whether it is free.
 #[derive(Debug, Default)]
 pub(super) struct Uplink {
-    /// Connections that may have a block to send, the next one first.
-    turns: VecDeque<PeerKey>,
+    /// Connections that may have a block to send.
+    pub(super) turns: FairQueue,
     pub(super) busy: bool,
 }
 
-impl Uplink {
-    /// Puts a connection at the end of the queue, if it is not in it.
-    pub(super) fn queue(&mut self, connection: PeerKey) {
-        if !self.turns.contains(&connection) {
-            self.turns.push_back(connection);
-        }
-    }
-
-    pub(super) fn next(&mut self) -> Option<PeerKey> {
-        self.turns.pop_front()
-    }
-}
-
-/// The receiving side of a link: until when it is taken.
+/// The receiving side of a link: when it will be free.
 #[derive(Debug)]
 pub(super) struct Downlink {
-    free_at: Instant,
+    free_at: Moment,
 }
 
 impl Downlink {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Moment) -> Self {
         Self { free_at: now }
     }
 
-    /// When a block that reaches the link now is through.
-    pub(super) fn pass(&mut self, bytes: u32, rate: u64, now: Instant) -> Instant {
+    /// When a block that reaches the link now has passed it.
+    pub(super) fn pass(&mut self, bytes: u32, rate: u64, now: Moment) -> Moment {
         self.free_at = self.free_at.max(now) + transmission(bytes, rate);
         self.free_at
     }
@@ -78,7 +66,6 @@ pub(super) fn transmission(bytes: u32, rate: u64) -> Duration {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "an instant to count from")]
 mod tests {
     use super::*;
 
@@ -91,19 +78,11 @@ mod tests {
 
     #[test]
     fn blocks_pass_a_downlink_one_after_another() {
-        let start = Instant::now();
+        let start = Moment::START;
         let second = Duration::from_secs(1);
         let mut downlink = Downlink::new(start);
         assert_eq!(downlink.pass(100, 100, start), start + second);
         assert_eq!(downlink.pass(100, 100, start), start + 2 * second);
         assert_eq!(downlink.pass(100, 100, start + 5 * second), start + 6 * second);
-    }
-
-    #[test]
-    fn connections_take_turns_at_an_uplink() {
-        let mut uplink = Uplink::default();
-        [1, 2, 1, 3].into_iter().for_each(|key| uplink.queue(PeerKey(key)));
-        let order: Vec<_> = std::iter::from_fn(|| uplink.next()).map(|key| key.0).collect();
-        assert_eq!(order, [1, 2, 3]);
     }
 }

@@ -2,20 +2,23 @@
 //!
 //! | File | What is in it |
 //! |---|---|
-//! | `world/mod.rs` | the event queue, the clock, the tracker; carries out what peers decide |
-//! | `world/network.rs` | connections: calls, messages in order, blocks |
-//! | `participant.rs` | who takes part, and what is kept of what they decided |
+//! | `world/mod.rs` | the event queue, the clock, the tracker; performs outputs |
+//! | `world/network.rs` | connections: dials, messages in order, blocks |
+//! | `participant.rs` | the peers that take part |
+//! | `observe.rs` | which of their decisions are kept |
+//! | `scenarios/` | published and derived results, reproduced |
 //! | `links.rs` | how long bytes take: rate and delay of a peer's access to the network |
 //!
-//! A run is repeatable to the byte: all chance comes from one seed, and what happens at the same
-//! time happens in the order in which it was caused.
+//! A run is repeatable to the byte: all randomness comes from one seed, and simultaneous events run
+//! in the order in which they were scheduled.
 
 mod links;
+mod observe;
 mod participant;
-#[cfg(test)]
-mod scenarios;
+pub mod scenarios;
 mod world;
 
 pub use links::Link;
-pub use participant::{Conduct, Entry, HostId, Participant, Settings};
-pub use world::World;
+pub use observe::{Entry, Observer, Trace};
+pub use participant::{Conduct, HostId, Participant, Settings};
+pub use world::{Carried, World};

@@ -1,4 +1,4 @@
-//! Who takes part in a world, and what is kept of what they decided.
+//! The peers of a world.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,15 +7,14 @@ use common::bitfield::Bitfield;
 use common::geometry::Geometry;
 
 use super::Link;
-use crate::decision::Decision;
 use crate::torrent::Config;
 
-/// What all of a world share.
+/// The settings of a whole world.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// The content.
     pub geometry: Geometry,
-    /// How often the tracker wants to hear of each peer.
+    /// The announce interval that the tracker gives.
     pub announce_interval: Duration,
 }
 
@@ -30,45 +29,31 @@ pub struct Participant {
     pub have: Bitfield,
     /// When it comes, counted from the start of the world.
     pub arrives_at: Duration,
-    /// Whether it plays by the rules.
+    /// Whether it is honest.
     pub conduct: Conduct,
 }
 
-/// What a peer does with the decisions of its core.
+/// Whether a peer sends what it was asked for. (A free rider is a choker.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
-    /// It carries them out.
+    /// It does.
     Honest,
-    /// It never tells anybody that it unchokes: a free rider.
-    NeverUnchokes,
-    /// The bytes of the blocks that it sends are false.
+    /// The bytes of its blocks are false.
     SendsFalseData,
+    /// Its bytes are false, and it uses a new peer id on every connection: it reconnects after each
+    /// piece that fails at a neighbor.
+    SendsFalseDataUnderNewIds,
+    /// Its bytes are false, and it leaves before they are checked: it reconnects after each block,
+    /// under a new peer id.
+    LeavesMidPiece,
 }
 
 /// One of the peers of a world, counted from 0 in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(pub u32);
 
-/// A decision that a peer made, and when.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Since the start of the world.
-    pub at: Duration,
-    /// Whose decision it is.
-    pub host: HostId,
-    /// What was decided.
-    pub decision: Decision,
-}
-
 impl fmt::Display for HostId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "peer {}", self.0)
-    }
-}
-
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, host, decision } = self;
-        write!(f, "{:10.6} s  {host}  {decision}", at.as_secs_f64())
     }
 }

@@ -1,180 +1,278 @@
-//! Asking for blocks, and what becomes of them.
+//! Requesting blocks, and what becomes of them.
 
-use std::time::Instant;
+use common::bitfield::Bitfield;
+use common::geometry::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
+use common::moment::Moment;
+use common::report::{Identity, Totals};
+use common::wire::Message;
+use fastrand::Rng;
 
-use common::geometry::{BLOCK_LENGTH, Block, PieceIndex};
-use common::message::Message;
-
-use super::{Action, Torrent};
+use super::neighbor::{Neighbor, Receiving, Request};
+use super::{Config, Output, Torrent};
 use crate::PeerKey;
 use crate::decision::{Decision, DisconnectReason};
-use crate::limiter::Turn;
-use crate::picker::{Arrival, Pick};
-use crate::remote::Request;
+use crate::limiter::{Limiter, Turn};
+use crate::picker::{Arrival, Asked, Pick, Picker, Policy, Sender};
+use crate::reputation::{Judgement, Reputation};
 
-/// Blocks that were never asked for, until we have enough of it.
+/// The number of blocks that we never requested at which we disconnect.
 const MAX_UNREQUESTED: u32 = 10;
 
+/// What is missing, and which peers may send it.
+#[derive(Debug)]
+pub(super) struct Downloads {
+    pub(super) picker: Picker,
+    pub(super) limiter: Limiter,
+    pub(super) reputation: Reputation,
+    /// As it was after the last input.
+    in_endgame: bool,
+}
+
+impl Downloads {
+    pub(super) fn new(
+        config: &Config,
+        geometry: Geometry,
+        have: Bitfield,
+        rng: &mut Rng,
+        now: Moment,
+    ) -> Self {
+        let policy = Policy { order: config.order, strict_priority: config.strict_priority };
+        Self {
+            picker: Picker::new(geometry, have, policy, rng),
+            limiter: Limiter::new(config.download_limit, now),
+            reputation: Reputation::default(),
+            in_endgame: false,
+        }
+    }
+
+    /// Whether the endgame has started since the last call.
+    pub(super) fn endgame_began(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.in_endgame, self.picker.in_endgame());
+        self.in_endgame && !before
+    }
+
+    /// Its pieces no longer count, and its requests are released.
+    /// Returns a piece that is no longer in progress because of it.
+    pub(super) fn neighbor_left(
+        &mut self,
+        neighbor: &Neighbor,
+        rng: &mut Rng,
+    ) -> Option<PieceIndex> {
+        self.picker.peer_left(&neighbor.has, rng);
+        self.limiter.forget(neighbor.key());
+        let receiving = neighbor.receiving.and_then(|receiving| receiving.request);
+        let requests = neighbor.requests.iter().copied().chain(receiving);
+        requests.for_each(|request| self.picker.release(request.block));
+        self.reputation.departed(neighbor.key());
+        self.picker.departed(neighbor.key(), rng)
+    }
+
+    fn pick(&mut self, neighbor: &Neighbor, rng: &mut Rng) -> Option<Pick> {
+        let asked = Asked {
+            peer: neighbor.key(),
+            has: &neighbor.has,
+            on_parole: self.is_on_parole(neighbor),
+        };
+        if let Some(pick) = self.picker.pick(asked, rng) {
+            return Some(pick);
+        }
+        let idle = neighbor.requests.is_empty() && neighbor.receiving.is_none();
+        let block = if idle { self.picker.pick_again(asked, rng) } else { None };
+        Some(Pick { block: block?, begins: None, abandons: None })
+    }
+
+    pub(super) fn is_on_parole(&self, neighbor: &Neighbor) -> bool {
+        self.reputation.is_on_parole(&sender(neighbor))
+    }
+}
+
 impl Torrent {
-    /// Sends as many requests to a neighbour as should be on the way.
-    pub(super) fn request_more(&mut self, peer: PeerKey, now: Instant) {
-        let Some(remote) = self.remotes.get(&peer) else { return };
-        if remote.peer_choking || !remote.am_interested {
+    /// Sends as many requests to a neighbor as should be in flight.
+    pub(super) fn request_more(&mut self, peer: PeerKey, now: Moment) {
+        let count = self.neighbors.len();
+        let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
+        if !neighbor.answers() {
             return;
         }
-        let missing = remote.request_depth(now).saturating_sub(remote.requests.len());
-        for _ in 0..missing {
-            if self.download_limiter.take(peer, BLOCK_LENGTH, now) == Turn::Wait {
+        let downloads = &mut self.downloads;
+        while neighbor.requests.len() < neighbor.request_depth(now) {
+            if downloads.limiter.take(peer, 1, BLOCK_LENGTH, now) == Turn::Wait {
                 break;
             }
-            let Some(pick) = self.pick(peer) else {
-                self.download_limiter.refund(BLOCK_LENGTH);
+            let Some(pick) = downloads.pick(neighbor, &mut self.rng) else {
+                downloads.limiter.refund(BLOCK_LENGTH);
                 break;
             };
-            self.download_limiter.refund(BLOCK_LENGTH - pick.block.length());
-            self.request(peer, pick, now);
+            let Pick { block, begins, abandons } = pick;
+            downloads.limiter.refund(BLOCK_LENGTH - block.length());
+            self.outputs.extend(abandons.map(Output::DropPiece));
+            if let Some(reason) = begins {
+                let (chunk, from) = (block.piece().get(), neighbor.identity.clone());
+                let begin = Decision::BeginChunk { chunk, peer: from, reason, neighbors: count };
+                self.outputs.push_back(Output::Explain(begin));
+            }
+            neighbor.requests.push_back(Request { block, since: now });
+            neighbor.last_sent = now;
+            self.outputs.push_back(Output::Send { peer, message: Message::Request(block) });
         }
     }
 
-    /// A block came, asked for or not. Its bytes are with the shell.
-    pub(super) fn on_block(&mut self, peer: PeerKey, block: Block, now: Instant) {
-        let Some(remote) = self.remotes.get_mut(&peer) else { return };
-        let length = u64::from(block.length());
-        let requested = remote.take_request(block).is_some();
-        if !requested && !remote.was_given_up(block) {
-            remote.unrequested += 1;
-            self.totals.wasted += length;
-            if remote.unrequested > MAX_UNREQUESTED {
-                self.disconnect(peer, DisconnectReason::SentUnrequested, now);
+    /// Requests blocks from every neighbor that answers, in random order.
+    pub(super) fn request_from_all(&mut self, now: Moment) {
+        let mut peers = self.neighbors.keys_where(Neighbor::answers);
+        self.rng.shuffle(&mut peers);
+        peers.into_iter().for_each(|peer| self.request_more(peer, now));
+    }
+
+    /// A block begins to arrive. Decides whether its bytes are of use.
+    pub(super) fn on_piece_head(&mut self, peer: PeerKey, block: Block, now: Moment) {
+        let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
+        let request = neighbor.take_request(block);
+        if request.is_none() && !neighbor.take_abandoned(block) {
+            neighbor.unrequested += 1;
+            self.totals.wasted += u64::from(block.length());
+            if neighbor.unrequested > MAX_UNREQUESTED {
+                return self.disconnect(peer, DisconnectReason::SentUnrequested, now);
             }
+            self.outputs.push_back(Output::SkipBlock { peer, block });
             return;
         }
-        remote.block_arrived(block, now);
-        let sender = remote.peer_id;
-        self.totals.downloaded += length;
-        match self.picker.received(block, sender, requested) {
-            Arrival::Unneeded => self.totals.wasted += length,
-            Arrival::Stored { asked_elsewhere } => {
-                self.act(Action::WriteBlock(block));
-                self.cancel_if(asked_elsewhere, block, now);
-            }
-            Arrival::LastOfPiece { asked_elsewhere } => {
-                self.act(Action::WriteBlock(block));
-                self.act(Action::CheckPiece(block.piece()));
-                self.cancel_if(asked_elsewhere, block, now);
-            }
-        }
-        self.request_more(peer, now);
+        let accepted = self.downloads.picker.needs(block);
+        neighbor.receiving = Some(Receiving { block, request, accepted });
+        self.outputs.push_back(if accepted {
+            Output::AcceptBlock { peer, block }
+        } else {
+            Output::SkipBlock { peer, block }
+        });
     }
 
-    pub(super) fn on_verified(&mut self, piece: PieceIndex, now: Instant) {
-        for sender in self.picker.verified(piece) {
-            self.reputation.good_piece(sender);
+    /// All bytes of a block have arrived, or were skipped.
+    pub(super) fn on_block_arrived(&mut self, peer: PeerKey, block: Block, now: Moment) {
+        let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
+        neighbor.last_received = now;
+        let Some(received) = neighbor.receiving.take_if(|receiving| receiving.block == block)
+        else {
+            // It was not requested; that was counted when its head arrived.
+            return;
+        };
+        let length = u64::from(block.length());
+        neighbor.block_arrived(block, now);
+        self.totals.downloaded += length;
+        self.pending.ask.push(peer);
+        let arrival = if received.accepted {
+            let sender = sender(neighbor);
+            self.downloads.picker.received(block, sender, received.request.is_some())
+        } else {
+            Arrival::Unneeded
+        };
+        let (last, asked_elsewhere) = match arrival {
+            Arrival::Unneeded => {
+                self.totals.wasted += length;
+                return;
+            }
+            Arrival::Stored { asked_elsewhere } => (false, asked_elsewhere),
+            Arrival::LastOfPiece { asked_elsewhere } => (true, asked_elsewhere),
+        };
+        self.outputs.push_back(Output::KeepBlock { peer, block });
+        if last {
+            self.outputs.push_back(Output::CheckPiece(block.piece()));
         }
+        if asked_elsewhere {
+            self.cancel(block, now);
+        }
+    }
+
+    pub(super) fn on_verified(&mut self, piece: PieceIndex, now: Moment) {
+        let senders = self.downloads.picker.verified(piece);
+        self.downloads.reputation.passed(&senders);
         let (have, of) = (self.have().count(), self.geometry.piece_count());
         self.explain(Decision::Verified { chunk: piece.get(), have, of });
-        let peers: Vec<PeerKey> = self.remotes.keys().copied().collect();
-        for peer in peers {
+        for peer in self.neighbors.keys_where(|_| true) {
             self.send(peer, Message::Have(piece), now);
-            if let Some(remote) = self.remotes.get_mut(&peer)
-                && remote.has.contains(piece)
+            if let Some(neighbor) = self.neighbors.get_mut(peer)
+                && neighbor.has.contains(piece)
             {
-                remote.wanted -= 1;
+                neighbor.wanted -= 1;
                 self.update_interest(peer, now);
             }
         }
+        // A peer on parole waits for the hash, and others perhaps for memory.
+        let idle = |other: &Neighbor| other.answers() && other.requests.is_empty();
+        self.pending.ask.extend(self.neighbors.keys_where(idle));
         if self.is_complete() {
             self.on_complete(now);
         }
     }
 
-    pub(super) fn on_hash_failed(&mut self, piece: PieceIndex, now: Instant) {
+    pub(super) fn on_hash_failed(&mut self, piece: PieceIndex, now: Moment) {
         self.totals.wasted += u64::from(self.geometry.piece_size(piece));
-        let senders = self.picker.failed(piece, &mut self.rng);
-        let there = self.remotes.values().filter(|remote| senders.contains(&remote.peer_id));
-        let from = there.map(|remote| remote.address).collect();
+        let senders = self.downloads.picker.failed(piece, &mut self.rng);
+        let from: Vec<Identity> = senders
+            .iter()
+            .filter_map(|sender| self.neighbors.get(sender.peer))
+            .map(|neighbor| neighbor.identity.clone())
+            .collect();
         self.explain(Decision::HashFailed { chunk: piece.get(), from });
-        if let Some(liar) = self.reputation.bad_piece(piece, &senders) {
-            let connected = self.remotes.iter().find(|(_, remote)| remote.peer_id == liar);
-            if let Some((&peer, _)) = connected {
+        if let Judgement::Banned(liar) = self.downloads.reputation.failed(&senders) {
+            let is_it =
+                |other: &Neighbor| (other.ip(), other.identity.peer_id) == (liar.ip, liar.peer_id);
+            for peer in self.neighbors.keys_where(is_it) {
                 self.disconnect(peer, DisconnectReason::SentFalseData, now);
             }
         }
-        self.request_from_all(now);
+        self.pending.ask_all = true;
     }
 
-    /// Requests without an answer for too long go to others.
-    pub(super) fn give_up_old_requests(&mut self, peer: PeerKey, now: Instant) {
-        let Some(remote) = self.remotes.get_mut(&peer) else { return };
-        let timed_out = remote.take_timed_out(now);
-        if timed_out.is_empty() {
-            return;
+    /// Requests that stay unanswered for too long go to other peers.
+    pub(super) fn abandon_old_requests(&mut self, now: Moment) {
+        for neighbor in self.neighbors.iter_mut() {
+            let timed_out = neighbor.take_timed_out(now);
+            if timed_out.is_empty() {
+                // Requests that a limit held back, or that waited for their turn, may go now.
+                self.pending.ask.push(neighbor.key());
+                continue;
+            }
+            let (peer, blocks) = (neighbor.identity.clone(), timed_out.len());
+            timed_out.into_iter().for_each(|block| self.downloads.picker.release(block));
+            self.outputs.push_back(Output::Explain(Decision::RequestTimedOut { peer, blocks }));
+            self.pending.ask_all = true;
         }
-        let (peer, blocks) = (remote.address, timed_out.len());
-        timed_out.into_iter().for_each(|block| self.picker.release(block));
-        self.explain(Decision::RequestTimedOut { peer, blocks });
-        self.request_from_all(now);
     }
 
-    /// When the endgame begins, whoever was asked for nothing is asked for what others were asked
-    /// for. Who becomes idle later asks for itself.
-    pub(super) fn begin_endgame(&mut self, now: Instant) {
-        let was_in_endgame = std::mem::replace(&mut self.in_endgame, self.picker.in_endgame());
-        if was_in_endgame || !self.in_endgame {
-            return;
-        }
-        self.explain(Decision::Endgame { chunks: self.picker.begun_count() });
-        self.request_from_all(now);
-    }
-
-    fn on_complete(&mut self, now: Instant) {
-        let (downloaded, uploaded) = (self.totals.downloaded, self.totals.uploaded);
+    fn on_complete(&mut self, now: Moment) {
+        let Totals { downloaded, uploaded, .. } = self.totals;
         self.explain(Decision::Complete { downloaded, uploaded });
-        self.announcing.completed(now);
-        self.become_seed();
-        let peers: Vec<PeerKey> = self.remotes.keys().copied().collect();
-        for peer in peers {
-            self.part_if_both_complete(peer, now);
+        self.sources.tracker.completed(now);
+        self.uploads.become_seed(&self.config);
+        for peer in self.neighbors.keys_where(|other| other.has.is_full()) {
+            self.disconnect(peer, DisconnectReason::BothComplete, now);
         }
-        self.act(Action::Complete);
+        self.outputs.push_back(Output::Complete);
     }
 
-    /// BEP 3: in the endgame, whoever was asked for a block that came from another is told.
-    fn cancel_if(&mut self, asked_elsewhere: bool, block: Block, now: Instant) {
-        if !asked_elsewhere {
-            return;
-        }
-        let mut cancelled = Vec::new();
-        for (&peer, remote) in &mut self.remotes {
-            if remote.take_request(block).is_some() {
-                remote.give_up(block);
-                cancelled.push(peer);
+    /// BEP 3: in the endgame, a block that has arrived is canceled at the other peers that were
+    /// asked for it.
+    fn cancel(&mut self, block: Block, now: Moment) {
+        for neighbor in self.neighbors.iter_mut() {
+            if let Some(receiving) = &mut neighbor.receiving
+                && receiving.block == block
+            {
+                // The block is already arriving, too late to cancel; but the request no longer
+                // stands.
+                receiving.request = None;
+            }
+            if neighbor.take_request(block).is_some() {
+                neighbor.abandon(block);
+                neighbor.last_sent = now;
+                let (peer, message) = (neighbor.key(), Message::Cancel(block));
+                self.outputs.push_back(Output::Send { peer, message });
+                self.pending.ask.push(peer);
             }
         }
-        for peer in cancelled {
-            self.send(peer, Message::Cancel(block), now);
-            self.request_more(peer, now);
-        }
     }
+}
 
-    fn pick(&mut self, peer: PeerKey) -> Option<Pick> {
-        let remote = self.remotes.get(&peer)?;
-        if let Some(pick) = self.picker.pick(&remote.has, &mut self.rng) {
-            return Some(pick);
-        }
-        let idle = remote.requests.is_empty();
-        let block = if idle { self.picker.pick_again(&remote.has, &mut self.rng) } else { None };
-        Some(Pick { block: block?, begins: None })
-    }
-
-    fn request(&mut self, peer: PeerKey, pick: Pick, now: Instant) {
-        let neighbors = self.remotes.len();
-        let Some(remote) = self.remotes.get_mut(&peer) else { return };
-        remote.requests.push_back(Request { block: pick.block, since: now });
-        if let Some(reason) = pick.begins {
-            let (chunk, from) = (pick.block.piece().get(), remote.address);
-            self.explain(Decision::BeginChunk { chunk, from, reason, neighbors });
-        }
-        self.send(peer, Message::Request(pick.block), now);
-    }
+fn sender(neighbor: &Neighbor) -> Sender {
+    let (ip, peer_id) = (neighbor.ip(), neighbor.identity.peer_id);
+    Sender { peer: neighbor.key(), ip, peer_id }
 }

@@ -1,119 +1,221 @@
-//! Whom we let download, and what we send them.
+//! Choking, and the blocks that we send.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::geometry::Block;
-use common::message::Message;
+use common::moment::Moment;
+use common::report::Identity;
+use common::wire::Message;
 
-use super::{Torrent, rounds};
+use super::neighbor::{Neighbor, Reason, Traffic};
+use super::{Config, Output, Torrent};
 use crate::PeerKey;
-use crate::choker::{Candidate, Occasion, Settings, Verdict};
+use crate::choker::{
+    self, Candidate, Choice, Choker, Occasion, SNUBBED_AFTER, Strategy, UnchokeReason,
+};
 use crate::decision::Decision;
-use crate::limiter::Turn;
-use crate::remote::Remote;
+use crate::limiter::{Limiter, Turn};
 
-/// Cohen's paper: a peer from which nothing came "for over a minute" is taken to snub us.
-const SNUBBED_AFTER: Duration = Duration::from_secs(60);
+/// Which neighbors we serve, and how fast.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    choker: Box<dyn Choker>,
+    strategy: Strategy,
+    pub(super) limiter: Limiter,
+    /// Rounds so far.
+    pub(super) round: u32,
+    next_round: Moment,
+    /// Time between two rounds.
+    period: Duration,
+}
 
-impl Torrent {
-    /// The next block for a neighbour whose connection can take one. Not more than one or two
-    /// should wait in a connection: what is there can no longer be cancelled or choked.
-    pub fn next_upload(&mut self, peer: PeerKey, now: Instant) -> Option<Block> {
-        let remote = self.remotes.get_mut(&peer)?;
-        let block = *remote.uploads.front()?;
-        if self.upload_limiter.take(peer, block.length(), now) == Turn::Wait {
-            return None;
+impl Uploads {
+    pub(super) fn new(config: &Config, complete: bool, now: Moment) -> Self {
+        let strategy = if complete { config.choker.when_complete() } else { config.choker };
+        Self {
+            choker: strategy.choker(&rules(config)),
+            strategy,
+            limiter: Limiter::new(config.upload_limit, now),
+            round: 0,
+            next_round: now + config.rechoke,
+            period: config.rechoke,
         }
-        remote.uploads.pop_front();
-        remote.sending += 1;
-        Some(block)
     }
 
-    pub(super) fn on_sent(&mut self, peer: PeerKey, block: Block, now: Instant) {
-        let Some(remote) = self.remotes.get_mut(&peer) else { return };
-        remote.sending -= 1;
-        remote.last_sent = now;
-        remote.uploaded += u64::from(block.length());
-        remote.upload_rate.add(block.length(), now);
+    pub(super) fn next_round(&self) -> Moment {
+        self.next_round
+    }
+
+    /// Rounds keep to their times even if one was late, or some passed without a neighbor.
+    pub(super) fn skip_rounds(&mut self, now: Moment) {
+        while self.next_round <= now {
+            self.next_round += self.period;
+        }
+    }
+
+    /// From now on no neighbor can pay us back, and another rule applies.
+    pub(super) fn become_seed(&mut self, config: &Config) {
+        self.strategy = self.strategy.when_complete();
+        self.choker = self.strategy.choker(&rules(config));
+    }
+}
+
+fn rules(config: &Config) -> choker::Rules {
+    let rounds = config.optimistic.as_nanos() / config.rechoke.as_nanos().max(1);
+    choker::Rules {
+        slots: config.slots,
+        rounds_per_optimistic: u32::try_from(rounds).unwrap_or(u32::MAX).max(1),
+    }
+}
+
+impl Torrent {
+    /// The connection can take a block. No more than one or two should wait in a connection: a
+    /// block there can no longer be canceled or choked.
+    pub(super) fn on_writable(&mut self, peer: PeerKey, now: Moment) {
+        let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
+        let Some(&block) = neighbor.uploads.front() else { return };
+        let turn = self.uploads.limiter.take(peer, neighbor.share, block.length(), now);
+        if turn == Turn::Granted {
+            neighbor.uploads.pop_front();
+            neighbor.sending += 1;
+            self.outputs.push_back(Output::SendBlock { peer, block });
+        }
+    }
+
+    pub(super) fn on_sent(&mut self, peer: PeerKey, block: Block, now: Moment) {
+        let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
+        neighbor.block_sent(block, now);
         self.totals.uploaded += u64::from(block.length());
     }
 
-    /// K&R 2.5: every ten seconds the peers that send us data at the highest rate are chosen anew.
-    pub(super) fn run_round(&mut self, now: Instant) {
-        if self.remotes.is_empty() {
-            return;
-        }
-        self.round += 1;
-        for remote in self.remotes.values_mut() {
-            // Mainline's estimator moves its window whenever it is asked, so silence counts.
-            remote.download_rate.add(0, now);
-            remote.upload_rate.add(0, now);
-        }
-        let interested = self.remotes.values().filter(|remote| remote.peer_interested).count();
-        let (round, neighbors) = (self.round, self.remotes.len());
-        self.explain(Decision::Round { round, interested, neighbors });
-        self.rechoke(Occasion::Round, now);
+    pub(super) fn upload_ready(&mut self, peer: PeerKey) {
+        let share = self.share(peer);
+        self.outputs.push_back(Output::UploadReady { peer, share });
     }
 
-    /// Asks the choker, and does what it says.
-    pub(super) fn rechoke(&mut self, occasion: Occasion, now: Instant) {
+    /// The weight of a neighbor, where connections take turns at one uplink.
+    pub fn share(&self, peer: PeerKey) -> u32 {
+        self.neighbors.get(peer).map_or(1, |neighbor| neighbor.share)
+    }
+
+    /// K&R 2.5: every ten seconds the peers that send us data at the highest rate are chosen anew.
+    pub(super) fn run_round(&mut self, now: Moment) {
+        self.uploads.skip_rounds(now);
+        if self.neighbors.is_empty() {
+            return;
+        }
+        self.uploads.round += 1;
+        for neighbor in self.neighbors.iter_mut() {
+            // Mainline's estimator moves its window whenever it is asked, so silence counts.
+            neighbor.download_rate.add(0, now);
+            neighbor.upload_rate.add(0, now);
+        }
+        self.pending.occasions.push(Occasion::Round);
+    }
+
+    /// Runs the choker and applies its choice.
+    pub(super) fn rechoke(&mut self, occasion: Occasion, now: Moment) {
+        let seeding = self.is_complete();
         let candidates: Vec<Candidate> =
-            self.remotes.iter().map(|(&peer, remote)| self.candidate(peer, remote, now)).collect();
-        let verdicts = self.choker.rechoke(occasion, &candidates, &mut self.rng);
-        for Verdict { peer, reason } in verdicts {
-            let Some(remote) = self.remotes.get_mut(&peer) else { continue };
-            let address = remote.address;
-            match (remote.am_choking, reason.unchokes()) {
-                (true, true) => {
-                    remote.am_choking = false;
-                    self.explain(Decision::Unchoke { peer: address, reason });
-                    self.send(peer, Message::Unchoke, now);
+            self.neighbors.iter().map(|neighbor| candidate(neighbor, seeding, now)).collect();
+        let choice = self.uploads.choker.rechoke(occasion, &candidates, &mut self.rng);
+        let is_round = occasion == Occasion::Round;
+        if is_round {
+            self.explain_round(&candidates, &choice);
+        }
+        let choker = self.uploads.strategy.name;
+        for (neighbor, candidate) in self.neighbors.iter_mut().zip(&candidates) {
+            let peer = candidate.peer;
+            let until_now = neighbor.last_choice.reason.take();
+            let reason = match choice.unchoke(peer) {
+                Some(unchoke) => {
+                    neighbor.share = unchoke.share.unwrap_or(1);
+                    Reason::Unchoke(match (&unchoke.reason, until_now) {
+                        (UnchokeReason::Kept, Some(Reason::Unchoke(before))) => before,
+                        (reason, _) => reason.clone(),
+                    })
                 }
-                (false, false) => {
-                    remote.am_choking = true;
-                    // BEP 3: what it asked for is discarded.
-                    remote.uploads.clear();
-                    self.explain(Decision::Choke { peer: address, reason });
-                    self.send(peer, Message::Choke, now);
+                None => Reason::Choke(match until_now {
+                    // Between rounds most chokers rank no one: what the last round showed holds.
+                    Some(Reason::Choke(before)) if !occasion.is_about(peer) => before,
+                    until_now => {
+                        let until_now = until_now.as_ref().and_then(Reason::to_unchoke);
+                        choice.choke_reason(candidate, until_now, &candidates, choker)
+                    }
+                }),
+            };
+            let chokes = reason.to_unchoke().is_none();
+            let changes = chokes != neighbor.am_choking;
+            if changes {
+                let message = if chokes { Message::Choke } else { Message::Unchoke };
+                self.outputs.push_back(Output::Send { peer, message });
+                neighbor.am_choking = chokes;
+                neighbor.last_sent = now;
+                if chokes {
+                    // BEP 3: what the peer requested is discarded.
+                    neighbor.uploads.clear();
+                    self.uploads.limiter.forget(peer);
                 }
-                (false, true) if occasion == Occasion::Round => {
-                    self.explain(Decision::KeepUnchoked { peer: address, reason });
-                }
-                (false, true) | (true, false) => {}
+            }
+            if changes || is_round {
+                let decision = reason.decision(neighbor.identity.clone(), changes);
+                self.outputs.push_back(Output::Explain(decision));
+            }
+            neighbor.last_choice.reason = Some(reason);
+            if let Some(ranking) = &choice.ranking {
+                neighbor.last_choice.rank = ranking.rank(peer);
+            }
+            if is_round {
+                neighbor.this_round = Traffic::default();
             }
         }
     }
 
-    /// From now on others are served by another rule: nobody can pay us back.
-    pub(super) fn become_seed(&mut self) {
-        let settings = Settings {
-            slots: self.config.slots,
-            rounds_per_optimistic: rounds(self.config.optimistic, self.config.rechoke),
-        };
-        self.choker = self.config.choker.seed(&settings);
+    fn explain_round(&mut self, candidates: &[Candidate], choice: &Choice) {
+        let interested = candidates.iter().filter(|candidate| candidate.interested).count();
+        let cut = choice.ranking.as_ref().and_then(|ranking| ranking.cut(candidates));
+        let (round, neighbors) = (self.uploads.round, candidates.len());
+        self.explain(Decision::Round { round, interested, neighbors, cut });
     }
+}
 
-    fn candidate(&self, peer: PeerKey, remote: &Remote, now: Instant) -> Candidate {
-        let seeding = self.is_complete();
-        let rate = if seeding { &remote.upload_rate } else { &remote.download_rate };
-        Candidate {
-            peer,
-            interested: remote.peer_interested,
-            unchoked: !remote.am_choking,
-            snubbed: !seeding && self.is_snubbed_by(remote, now),
-            rate: rate.per_second(now),
-            pending: remote.sending > 0 || !remote.uploads.is_empty(),
-            silent_for: remote.last_block.map(|last| now.saturating_duration_since(last)),
+impl Reason {
+    fn to_unchoke(&self) -> Option<&UnchokeReason> {
+        match self {
+            Self::Unchoke(reason) => Some(reason),
+            Self::Choke(_) => None,
         }
     }
 
-    /// Whether a peer has sent nothing for a minute though we want something of it.
-    fn is_snubbed_by(&self, remote: &Remote, now: Instant) -> bool {
-        let is_silent = remote.silent_for(now) > SNUBBED_AFTER;
-        if self.config.choker.distrusts_newcomers() {
-            remote.last_block.is_none() || is_silent
-        } else {
-            remote.am_interested && is_silent
+    /// Explains the choice about a neighbor; `changes` says whether it was choked or unchoked by
+    /// it.
+    fn decision(&self, peer: Identity, changes: bool) -> Decision {
+        match (self.clone(), changes) {
+            (Self::Unchoke(reason), true) => Decision::Unchoke { peer, reason },
+            (Self::Unchoke(reason), false) => Decision::KeepUnchoked { peer, reason },
+            (Self::Choke(reason), true) => Decision::Choke { peer, reason },
+            (Self::Choke(reason), false) => Decision::KeepChoked { peer, reason },
         }
     }
+}
+
+pub(super) fn candidate(neighbor: &Neighbor, seeding: bool, now: Moment) -> Candidate {
+    let rate = if seeding { &neighbor.upload_rate } else { &neighbor.download_rate };
+    Candidate {
+        peer: neighbor.key(),
+        interested: neighbor.peer_interested,
+        unchoked: !neighbor.am_choking,
+        snubbed: !seeding && is_snubbed_by(neighbor, now),
+        since_block: neighbor.last_block.map(|last| now - last),
+        rate: rate.per_second(now),
+        received: neighbor.this_round.received,
+        sent: neighbor.this_round.sent,
+        haves: neighbor.this_round.haves,
+        pending: neighbor.sending > 0 || !neighbor.uploads.is_empty(),
+    }
+}
+
+/// Whether a peer has sent nothing for over a minute though we want something of it.
+pub(super) fn is_snubbed_by(neighbor: &Neighbor, now: Moment) -> bool {
+    neighbor.am_interested && neighbor.silent_for(now) > SNUBBED_AFTER
 }

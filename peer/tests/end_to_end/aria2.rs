@@ -19,7 +19,7 @@ pub(crate) fn aria2_on(port: u16, torrent: &Path, dir: &Path, more: &[&str]) -> 
     let mut command = Command::new("aria2c");
     command
         .args(["-q", "--no-conf", "--bt-enable-lpd=false", "--file-allocation=none"])
-        // It talks to UDP trackers through the socket of its DHT, which finds nobody here.
+        // It talks to UDP trackers through the socket of its DHT, which finds no peer here.
         .args(["--enable-dht=true", "--enable-dht6=false"])
         .arg(format!("--dht-listen-port={dht_port}"))
         .arg(format!("--dht-file-path={}", dir.with_extension("dht").display()))
@@ -31,10 +31,10 @@ pub(crate) fn aria2_on(port: u16, torrent: &Path, dir: &Path, more: &[&str]) -> 
     Program::start(&format!("aria2c in {}", dir.display()), &mut command)
 }
 
-/// aria2 ends as soon as all is there.
+/// aria2 ends as soon as the download is complete.
 pub(crate) const LEAVE: &[&str] = &["--seed-time=0"];
 
-/// aria2 looks at what is there, and seeds it until it is killed.
+/// aria2 checks the files on disk, and seeds them until it is killed.
 pub(crate) const SEED: &[&str] = &["-V", "--seed-ratio=0"];
 
 fn urls(tracker: &Tracker) -> [String; 2] {
@@ -49,8 +49,8 @@ fn aria2_downloads_from_our_seed_over_http_and_udp_trackers() {
         let scene = Scene::with_file("x.bin", 6 * MIB + 1000);
         let torrent = scene.torrent("x.bin", CHUNK, &[url]);
         let mut seed = seed(&torrent, &scene.original(), &["-v"]);
-        // aria2 asks the tracker once, and then not for long: the seed is to be there before.
-        seed.line("the tracker names");
+        // aria2 asks the tracker once, and then not for long: the seed must have announced before.
+        seed.line("the tracker returned");
         aria2(&torrent, &scene.path("a"), LEAVE).success();
         scene.assert_copied(&scene.path("a"));
     }
@@ -82,7 +82,7 @@ fn a_folder_goes_to_aria2_and_back() {
     }
     let torrent = scene.torrent("f", 32 * 1024, &[tracker.http()]);
     let mut ours = seed(&torrent, &scene.original(), &["-v"]);
-    ours.line("the tracker names");
+    ours.line("the tracker returned");
     aria2(&torrent, &scene.path("theirs"), LEAVE).success();
     scene.assert_copied(&scene.path("theirs"));
     ours.kill();
@@ -100,7 +100,7 @@ fn two_of_theirs_and_two_of_ours_are_one_swarm() {
     let torrent = scene.torrent("x.bin", CHUNK, &[tracker.http()]);
     // Slow enough that they have to trade.
     let mut seed = seed(&torrent, &scene.original(), &["-v", "--upload-limit", "4MB"]);
-    seed.line("the tracker names");
+    seed.line("the tracker returned");
     let mut ours = ["a", "b"].map(|name| get(&torrent, &scene.path(name), &["-v"]));
     let theirs = ["c", "d"].map(|name| aria2(&torrent, &scene.path(name), LEAVE));
     for program in &mut ours {

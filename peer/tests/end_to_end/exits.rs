@@ -55,7 +55,7 @@ fn an_error_names_what_was_being_done_and_to_what() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_before_all_is_here_is_exit_code_130() {
+fn ctrl_c_before_completion_is_exit_code_130() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
     let mut getter = get(&torrent, &scene.path("a"), &[]);
@@ -64,12 +64,12 @@ fn ctrl_c_before_all_is_here_is_exit_code_130() {
     let ended = getter.end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert_eq!(ended.stdout, "");
-    assert!(scene.path("a/x.bin.part").exists(), "it can be taken up again");
+    assert!(scene.path("a/x.bin.part").exists(), "it can be resumed");
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_after_all_is_here_is_success() {
+fn ctrl_c_after_completion_is_success() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
     let mut seed = seed(&torrent, &scene.original(), &[]);
@@ -87,7 +87,7 @@ fn ctrl_c_after_all_is_here_is_success() {
 
 #[cfg(unix)]
 #[test]
-fn who_leaves_tells_the_tracker() {
+fn a_peer_that_leaves_tells_the_tracker() {
     let tracker = Tracker::start();
     for url in [tracker.http(), tracker.udp()] {
         let scene = Scene::with_file("x.bin", MIB);
@@ -95,14 +95,14 @@ fn who_leaves_tells_the_tracker() {
         let info_hash = metainfo(&torrent).info_hash;
 
         let mut seed = seed(&torrent, &scene.original(), &["-v"]);
-        seed.line("the tracker names 0 peers");
+        seed.line("the tracker returned 0 peers");
         assert_eq!(tracker.swarm_size(info_hash), (1, 0), "{url}");
         seed.interrupt();
         assert_eq!(seed.end().code, Some(0));
         assert_eq!(tracker.swarm_size(info_hash), (0, 0), "{url}");
 
         let mut getter = get(&torrent, &scene.path("a"), &["-v"]);
-        getter.line("the tracker names 0 peers");
+        getter.line("the tracker returned 0 peers");
         assert_eq!(tracker.swarm_size(info_hash), (0, 1), "{url}");
         getter.interrupt();
         assert_eq!(getter.end().code, Some(130));

@@ -1,18 +1,18 @@
-//! A seed among strangers who break the protocol: each is sent away, and everybody else is served.
+//! A seed among peers that break the protocol: it disconnects each, and serves all others.
 
 use std::net::{SocketAddr, TcpStream};
 
 use common::geometry::BLOCK_LENGTH;
 use common::id::InfoHash;
-use common::message::{Handshake, Message};
 use common::metainfo::Metainfo;
+use common::wire::{Handshake, Message};
 
 use crate::programs::{Program, seed};
 use crate::scene::{CHUNK, MIB, Scene, content, metainfo};
 use crate::wire::{Heard, Wire, random_id};
 
 const LENGTH: usize = MIB;
-/// Of the content: of eight bits in its bitfield four are spare.
+/// Of the content; four of the eight bits in its bitfield are spare.
 const PIECES: u32 = 4;
 
 /// A running seed.
@@ -43,14 +43,14 @@ impl Host {
         Wire::neighbor(self.address, &self.metainfo)
     }
 
-    /// Whether it still does for others what it should.
+    /// Checks that it still serves others.
     fn assert_serves(&self) {
         let mut wire = self.neighbor();
         wire.get_unchoked();
         self.assert_answers(&mut wire);
     }
 
-    /// Asks for a block, which is to be the next that comes.
+    /// Requests a block, which must be the next that arrives.
     fn assert_answers(&self, wire: &mut Wire) {
         let wanted = wire.block(1, BLOCK_LENGTH, BLOCK_LENGTH);
         wire.send(&Message::Request(wanted));
@@ -73,14 +73,15 @@ fn with_bytes(id: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_handshake_is_hung_up_on() {
+fn a_peer_without_a_valid_handshake_is_disconnected() {
     let host = Host::start();
     let good = host.connect().handshake(random_id());
     let info_hash = InfoHash([7; 20]);
     let other = Handshake { reserved: [0; 8], info_hash, peer_id: random_id() }.encode();
     let misspelt = [&b"\x13BitTorrent protocoL"[..], &good[20..]].concat();
     for (what, bytes) in [
-        // Encryption begins with any byte; so it is told that it will not do, and calls again.
+        // Encryption begins with any byte; a peer that is disconnected at once dials again without
+        // it.
         ("another first byte", &[0x12][..]),
         ("a web browser", b"GET / HTTP/1.1\r\n\r\n"),
         ("another protocol", &misspelt[..20]),
@@ -94,7 +95,7 @@ fn what_is_no_handshake_is_hung_up_on() {
 }
 
 #[test]
-fn its_own_id_is_sent_away() {
+fn a_peer_with_its_own_id_is_disconnected() {
     let host = Host::start();
     let mut first = host.connect();
     first.send_bytes(&first.handshake(random_id()));
@@ -149,7 +150,7 @@ fn messages_that_do_not_fit_the_torrent_end_the_connection() {
 }
 
 #[test]
-fn what_is_only_unknown_is_skipped() {
+fn unknown_messages_are_skipped() {
     let host = Host::start();
     let mut wire = host.neighbor();
     for bytes in [
@@ -165,7 +166,7 @@ fn what_is_only_unknown_is_skipped() {
 }
 
 #[test]
-fn who_is_choked_is_not_answered() {
+fn a_choked_peer_gets_no_blocks() {
     let host = Host::start();
     let mut wire = host.neighbor();
     wire.send(&Message::Request(wire.block(0, 0, BLOCK_LENGTH)));
@@ -175,7 +176,7 @@ fn who_is_choked_is_not_answered() {
 }
 
 #[test]
-fn what_was_cancelled_and_what_a_choke_discarded_does_not_come() {
+fn blocks_that_were_canceled_or_discarded_by_a_choke_are_not_sent() {
     let host = Host::start();
     let mut wire = host.neighbor();
     wire.get_unchoked();
@@ -188,7 +189,7 @@ fn what_was_cancelled_and_what_a_choke_discarded_does_not_come() {
 
 #[test]
 fn more_requests_than_it_queues_are_dropped() {
-    const REQUESTS: u32 = 3000;
+    const REQUESTS: u32 = 12_000;
     let host = Host::start();
     let mut wire = host.neighbor();
     wire.get_unchoked();
@@ -199,7 +200,7 @@ fn more_requests_than_it_queues_are_dropped() {
     wire.send_bytes(&bytes);
     host.assert_serves();
 
-    // Once it has answered some there is room again, and what comes then is not dropped.
+    // Once it has answered some, the queue has space again, and new requests are not dropped.
     for _ in 0..100 {
         wire.hear_block();
     }
@@ -244,7 +245,7 @@ fn messages_may_be_cut_anywhere() {
 }
 
 #[test]
-fn who_calls_and_says_nothing_does_not_keep_others_out() {
+fn silent_connections_do_not_keep_others_out() {
     let host = Host::start();
     let strangers: Vec<TcpStream> =
         (0..300).map(|_| TcpStream::connect(host.address).unwrap()).collect();

@@ -1,17 +1,17 @@
-//! A download from neighbours who lie or say nothing, until an honest seed comes.
+//! A download from neighbors that lie or stay silent, until an honest seed connects.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use common::id::PeerId;
-use common::message::Message;
 use common::metainfo::Metainfo;
+use common::wire::Message;
 
 use crate::programs::{Program, V4, get, seed};
 use crate::scene::{CHUNK, MIB, Scene, metainfo};
 use crate::wire::{Heard, Wire, random_id};
 
-/// A download with nobody to help but one neighbour that the test plays.
+/// A download whose only neighbor is played by the test.
 struct Download {
     scene: Scene,
     torrent: PathBuf,
@@ -32,7 +32,7 @@ impl Download {
         Self { metainfo: metainfo(&torrent), scene, torrent, getter, address, listener }
     }
 
-    /// The call of the getter, answered by somebody who claims to have everything.
+    /// Accepts the dial of the getter, as a peer that claims to have everything.
     fn accept(&self, peer_id: PeerId) -> Wire {
         let (stream, _) = self.listener.accept().unwrap();
         let mut wire = Wire::on(stream, &self.metainfo);
@@ -44,7 +44,7 @@ impl Download {
         wire
     }
 
-    /// An honest seed calls, and then all goes well.
+    /// An honest seed dials, and the download completes.
     fn complete(self) {
         let address = self.address.to_string();
         let _seed = seed(&self.torrent, &self.scene.original(), &["--peer", &address]);
@@ -54,7 +54,7 @@ impl Download {
 }
 
 #[test]
-fn who_sends_false_data_is_banned_and_the_download_completes() {
+fn a_peer_that_sends_false_data_is_banned_and_the_download_completes() {
     let mut download = Download::start();
     let liar = random_id();
     let mut wire = download.accept(liar);
@@ -64,34 +64,34 @@ fn who_sends_false_data_is_banned_and_the_download_completes() {
                 wire.send_block(block, &vec![0; block.length() as usize]);
             }
             Heard::Message(_) => {}
-            Heard::Piece(block, _) => panic!("nobody asked for {block:?}"),
+            Heard::Piece(block, _) => panic!("{block:?} was not requested"),
             Heard::Closed => break,
         }
     }
-    download.getter.line("the hash is wrong");
-    download.getter.line("it sent false chunks");
+    download.getter.line("wrong hash; sent by");
+    download.getter.line("sent false chunks");
 
-    // It may call again under its name, but nobody wants it any more.
+    // If it dials again under the same id, it is disconnected.
     let mut again = Wire::connect(download.address, &download.metainfo);
     again.send_bytes(&again.handshake(liar));
     again.read_handshake();
     again.hear_close();
-    download.getter.line("it sent false chunks");
+    download.getter.line("sent false chunks");
     download.complete();
 }
 
 #[test]
-fn who_never_answers_does_not_hold_up_the_download() {
+fn a_peer_that_never_answers_does_not_delay_the_download() {
     let download = Download::start();
     let mut wire = download.accept(random_id());
     while !matches!(wire.hear(), Heard::Message(Message::Request(_))) {}
     download.complete();
-    // Until here the connection was open, and what was asked for stayed asked for.
+    // Until here the connection was open and its requests stood.
     drop(wire);
 }
 
 #[test]
-fn who_sends_what_nobody_asked_for_is_sent_away() {
+fn a_peer_that_sends_unrequested_blocks_is_disconnected() {
     let mut download = Download::start();
     let mut wire = download.accept(random_id());
     let geometry = download.metainfo.geometry;
@@ -103,14 +103,14 @@ fn who_sends_what_nobody_asked_for_is_sent_away() {
     }
     wire.hear_close();
     drop(wire);
-    download.getter.line("it sent blocks that nobody had asked for");
+    download.getter.line("sent blocks that were never requested");
     download.complete();
 }
 
 #[test]
-fn who_calls_twice_is_one_neighbour() {
+fn a_peer_that_connects_twice_is_one_neighbor() {
     let download = Download::start();
-    // Of two calls at once, one each way, the one that the greater id made is kept.
+    // Of two dials at once, one in each direction, the one of the greater id is kept.
     let smallest = PeerId([0; 20]);
     let first = download.accept(smallest);
     let mut second = Wire::connect(download.address, &download.metainfo);

@@ -3,27 +3,36 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `transfer.rs` | content goes from a seed to others, whatever its shape |
-//! | `resume.rs` | what an earlier run or somebody else left on the disk |
-//! | `exits.rs` | how the program ends, and what it says |
+//! | `resume.rs` | files of earlier runs and of others on the disk |
+//! | `exits.rs` | exit codes and error messages |
 //! | `swarm.rs` | `peer swarm` |
-//! | `hostile.rs` | a seed among strangers who break the protocol |
-//! | `liars.rs` | a download from neighbours who lie or say nothing |
-//! | `aria2.rs`, `mktorrent.rs`, `wireshark.rs` | together with other programs; ignored by default |
-//! | `programs.rs`, `scene.rs`, `wire.rs` | what the tests are made with |
+//! | `hostile.rs` | a seed among peers that break the protocol |
+//! | `liars.rs` | a download from neighbors that lie or stay silent |
+//! | `record.rs` | runs that are recorded and decided again |
+//! | `aria2.rs`, `libtorrent.rs`, `mktorrent.rs`, `transmission.rs`, `wireshark.rs` | together with other programs; ignored by default |
+//! | `programs.rs`, `scene.rs`, `wire.rs` | helpers of the tests |
 //!
-//! Nothing waits for a certain time: a test waits for a line, for bytes or for an end, and fails if
-//! that takes longer than anybody has patience.
+//! No test sleeps: it waits for a line, for bytes or for an end, and fails if that takes too long.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of programs have files, sockets and clocks"
+)]
 
 mod aria2;
 mod exits;
 mod hostile;
 mod liars;
+mod libtorrent;
 mod mktorrent;
 mod programs;
+mod record;
 mod resume;
 mod scene;
 mod swarm;
 mod transfer;
+mod transmission;
 mod wire;
 #[cfg(unix)]
 mod wireshark;

@@ -1,6 +1,4 @@
-//! Programs that run beside a test: what they print, how they end, and that none is left over.
-
-#![allow(clippy::disallowed_methods, reason = "a program that hangs must fail its test")]
+//! Programs that run beside a test: their output, their exit codes, and their cleanup.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -63,7 +61,12 @@ impl Program {
 
     /// Waits for the next line that contains this, and returns it.
     pub(crate) fn line(&mut self, part: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        self.line_within(PATIENCE, part)
+    }
+
+    /// The same, if it must come within a certain time.
+    pub(crate) fn line_within(&mut self, time: Duration, part: &str) -> String {
+        let deadline = Instant::now() + time;
         loop {
             while let Some((_, line)) = self.printed.get(self.passed) {
                 self.passed += 1;
@@ -77,7 +80,7 @@ impl Program {
         }
     }
 
-    /// Where it listens, as it says.
+    /// The address that it prints.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line("listening on ");
         let address = line.trim_start_matches("listening on ").parse();
@@ -105,7 +108,7 @@ impl Program {
         ended.stdout
     }
 
-    /// Ends it as a power failure does: it cannot do anything about it. Returns what it printed.
+    /// Kills it, as a power failure does. Returns what it printed.
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.end().stderr
@@ -199,7 +202,7 @@ impl Tracker {
     }
 
     pub(crate) fn on(ip: IpAddr) -> Self {
-        // Peers hear soon of those that came after them.
+        // Peers soon hear of those that join after them.
         let interval = Duration::from_secs(5);
         let config = Config { addresses: vec![ip], port: 0, interval, ..Config::default() };
         let server = Server::bind(&config).unwrap();
@@ -246,7 +249,7 @@ impl Drop for Tracker {
     }
 }
 
-/// A port of loopback on which nobody listens.
+/// A port of loopback on which no program listens.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind((V4, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! What an earlier run or somebody else left on the disk is checked, taken up or left alone.
+//! Files of earlier runs are checked and resumed; files of others are left untouched.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::programs::{get, seed};
 use crate::scene::{CHUNK, MIB, Scene, content};
 
 #[test]
-fn a_killed_download_goes_on_where_it_was() {
+fn a_killed_download_resumes_where_it_was() {
     let chunk = u64::from(CHUNK);
     let scene = Scene::with_file("x.bin", 6 * MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
@@ -20,7 +20,7 @@ fn a_killed_download_goes_on_where_it_was() {
     let mut first = get(&torrent, &dir, &slowly);
     let mut last = String::new();
     for _ in 0..5 {
-        last = first.line(" have chunk ");
+        last = first.line("verified chunk ");
     }
     assert!(last.ends_with("5 of 24"), "{last}");
     first.kill();
@@ -29,7 +29,7 @@ fn a_killed_download_goes_on_where_it_was() {
     let events = scene.path("events.jsonl");
     let again = ["--leave", "--peer", &address, "--events", events.to_str().unwrap()];
     let mut second = get(&torrent, &dir, &again);
-    let line = second.line(" of 24 chunks are here already");
+    let line = second.line(" of 24 chunks are already on disk");
     let found: u64 = line.split(' ').next().unwrap().parse().unwrap();
     assert!((5..24).contains(&found), "{line}");
     second.success();
@@ -43,13 +43,13 @@ fn a_killed_download_goes_on_where_it_was() {
 }
 
 #[test]
-fn what_is_complete_is_not_downloaded_again() {
+fn a_complete_file_is_not_downloaded_again() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
     let printed = get(&torrent, &scene.original(), &["--leave"]).end();
     assert_eq!(printed.code, Some(0), "{printed:?}");
     assert_eq!(printed.stdout.trim_end(), scene.original().join("x.bin").to_str().unwrap());
-    assert!(printed.stderr.starts_with("4 of 4 chunks are here already\n"), "{printed:?}");
+    assert!(printed.stderr.starts_with("4 of 4 chunks are already on disk\n"), "{printed:?}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_damaged_part_is_downloaded_again() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
     let dir = scene.path("a");
-    // Makes NAME.part, and says whose it is.
+    // Creates NAME.part and the claim beside it.
     let mut first = get(&torrent, &dir, &[]);
     first.address();
     first.kill();
@@ -68,21 +68,21 @@ fn a_damaged_part_is_downloaded_again() {
     let mut seed = seed(&torrent, &scene.original(), &[]);
     let address = seed.address().to_string();
     let mut second = get(&torrent, &dir, &["--leave", "--peer", &address]);
-    second.line("3 of 4 chunks are here already");
+    second.line("3 of 4 chunks are already on disk");
     second.success();
     scene.assert_copied(&dir);
 }
 
 #[test]
-fn what_is_not_this_torrents_is_never_touched() {
+fn files_of_others_are_never_touched() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
     let mut same_length = content(MIB);
     same_length[CHUNK as usize] ^= 1;
     for (name, bytes, error) in [
-        ("x.bin", b"precious".to_vec(), "x.bin has 8 bytes, expected 1048576; nothing was changed"),
-        ("x.bin", same_length, "x.bin: chunk 1 (x.bin) does not match; nothing was changed"),
-        ("x.bin.part", b"precious".to_vec(), "x.bin.part is there, and nothing says that it is"),
+        ("x.bin", b"precious".to_vec(), "x.bin has 8 bytes, expected 1048576; left untouched"),
+        ("x.bin", same_length, "x.bin: chunk 1 (x.bin) does not match; left untouched"),
+        ("x.bin.part", b"precious".to_vec(), "x.bin.part exists but is not a partial download"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let theirs = dir.path().join(name);
@@ -108,11 +108,14 @@ fn the_download_of_another_torrent_is_left_alone() {
     first.kill();
     let ended = get(&torrent, &dir, &["--leave"]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("x.bin.part is the download of another torrent"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("x.bin.part is a partial download of another torrent"),
+        "{ended:?}"
+    );
 }
 
 #[test]
-fn two_do_not_download_to_the_same_place() {
+fn two_peers_do_not_download_to_the_same_place() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
     let dir = scene.path("a");
@@ -146,5 +149,5 @@ fn a_seed_names_the_chunk_that_differs_and_the_file_that_is_missing() {
 
     let ended = seed(&torrent, &scene.path("elsewhere"), &[]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("is not there: get it first"), "{ended:?}");
+    assert!(ended.stderr.contains("does not exist: download it first"), "{ended:?}");
 }

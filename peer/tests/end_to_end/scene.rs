@@ -1,11 +1,12 @@
-//! Where a test takes place: content, its torrent, and folders for those who download it.
+//! The files of a test: content, its torrent, and folders for the peers that download it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::metainfo::{CreateOptions, Metainfo, create};
+use common::metainfo::{CreateOptions, File, Layout, Metainfo, encode};
 use fastrand::Rng;
+use sha1::{Digest, Sha1};
 use tempfile::TempDir;
 
 pub(crate) const KIB: usize = 1024;
@@ -59,7 +60,22 @@ impl Scene {
     /// Makes the torrent of `original/NAME`.
     pub(crate) fn torrent(&self, name: &str, piece_length: u32, trackers: &[String]) -> PathBuf {
         let options = CreateOptions { trackers, piece_length, private: false };
-        let bytes = create(&self.original().join(name), &options, &mut |_| {}).unwrap();
+        let on_disk = self.original().join(name);
+        let (layout, contents) = if on_disk.is_dir() {
+            (Layout::Folder, listing(&on_disk))
+        } else {
+            (Layout::SingleFile, BTreeMap::from([(name.into(), fs::read(&on_disk).unwrap())]))
+        };
+        let file = |(path, bytes): (&PathBuf, &Vec<u8>)| File {
+            path: path.iter().map(|name| name.to_str().unwrap().to_owned()).collect(),
+            length: bytes.len() as u64,
+            padding: false,
+        };
+        let files: Vec<_> = contents.iter().map(file).collect();
+        let content = contents.into_values().collect::<Vec<_>>().concat();
+        let pieces = content.chunks(piece_length as usize);
+        let hashes: Vec<_> = pieces.map(|piece| Sha1::digest(piece).into()).collect();
+        let bytes = encode(name, layout, &files, &hashes, &options);
         let path = self.path(&format!("{name}.torrent"));
         fs::write(&path, bytes).unwrap();
         path
@@ -71,7 +87,7 @@ impl Scene {
         let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&copy), names(&original), "{}", folder.display());
         for (name, bytes) in &original {
-            // Not assert_eq: nobody wants to read megabytes.
+            // Not assert_eq, which would print megabytes.
             assert!(copy[name] == *bytes, "{} in {} differs", name.display(), folder.display());
         }
     }

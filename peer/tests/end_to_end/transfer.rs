@@ -6,11 +6,11 @@ use std::path::Path;
 use crate::programs::{self, Program, Tracker, V6, free_port, get, not_tested, seed};
 use crate::scene::{CHUNK, KIB, MIB, Scene, content, metainfo};
 
-/// A seed and two who leave as soon as they have everything.
+/// A seed and two getters that leave as soon as they have everything.
 pub(crate) fn share(scene: &Scene, torrent: &Path, more: &[&str]) {
     let mut seed = seed(torrent, &scene.original(), more);
     let to_seed = seed.address().to_string();
-    // Without a tracker they are told of the seed only.
+    // Without a tracker they know only the seed.
     let named: &[&str] =
         if metainfo(torrent).trackers.is_empty() { &["--peer", &to_seed] } else { &[] };
     let args = [&["--leave"], named, more].concat();
@@ -23,14 +23,14 @@ pub(crate) fn share(scene: &Scene, torrent: &Path, more: &[&str]) {
 }
 
 #[test]
-fn two_get_a_file_from_a_seed_whom_an_http_tracker_names() {
+fn two_get_a_file_from_a_seed_through_an_http_tracker() {
     let tracker = Tracker::start();
     let scene = Scene::with_file("lecture.bin", 6 * MIB + 1000);
     share(&scene, &scene.torrent("lecture.bin", CHUNK, &[tracker.http()]), &[]);
 }
 
 #[test]
-fn two_get_a_file_from_a_seed_whom_a_udp_tracker_names() {
+fn two_get_a_file_from_a_seed_through_a_udp_tracker() {
     let tracker = Tracker::start();
     let scene = Scene::with_file("lecture.bin", 6 * MIB + 1000);
     share(&scene, &scene.torrent("lecture.bin", CHUNK, &[tracker.udp()]), &[]);
@@ -50,10 +50,10 @@ fn peers_meet_over_ipv6() {
 }
 
 #[test]
-fn a_named_neighbour_is_enough_when_no_tracker_answers() {
+fn a_named_neighbor_is_enough_when_no_tracker_answers() {
     let scene = Scene::with_file("lecture.bin", MIB);
-    let nobody = format!("http://127.0.0.1:{}/announce", free_port());
-    let torrent = scene.torrent("lecture.bin", CHUNK, &[nobody]);
+    let silent = format!("http://127.0.0.1:{}/announce", free_port());
+    let torrent = scene.torrent("lecture.bin", CHUNK, &[silent]);
     let mut seed = seed(&torrent, &scene.original(), &[]);
     let address = seed.address().to_string();
     let getter = get(&torrent, &scene.path("a"), &["--leave", "--peer", &address]);
@@ -101,7 +101,7 @@ fn a_folder_made_by_create_arrives_with_all_its_files() {
 }
 
 #[test]
-fn any_piece_length_will_do() {
+fn any_piece_length_works() {
     for (length, piece_length) in [
         (200 * KIB, 16 * 1024),
         (3 * MIB + 5, 32 * 1024),

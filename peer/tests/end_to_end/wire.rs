@@ -1,17 +1,17 @@
-//! The protocol by hand: a neighbour that says what a test tells it to, right or wrong.
+//! The protocol by hand: a neighbor that sends what a test wants, right or wrong.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use common::bitfield::Bitfield;
-use common::frame::read_frame;
+use common::frame::FrameReader;
 use common::geometry::{Block, Geometry};
 use common::id::{InfoHash, PeerId};
-use common::message::{Handshake, Message, block_bytes};
 use common::metainfo::Metainfo;
+use common::wire::{Handshake, Message};
 
-/// How long the other end may say nothing. Shorter than the two minutes after which a peer sends a
+/// How long the other end may stay silent. Shorter than the two minutes after which a peer sends a
 /// keep-alive, so that it cannot draw out a test that waits for something else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,9 +20,10 @@ pub(crate) struct Wire {
     stream: TcpStream,
     info_hash: InfoHash,
     geometry: Geometry,
+    reader: FrameReader,
 }
 
-/// What the other end said.
+/// What the other end sent.
 #[derive(Debug)]
 pub(crate) enum Heard {
     Message(Message),
@@ -37,7 +38,7 @@ pub(crate) fn random_id() -> PeerId {
 }
 
 impl Wire {
-    /// Calls, and says nothing yet.
+    /// Dials, and sends nothing yet.
     pub(crate) fn connect(to: SocketAddr, metainfo: &Metainfo) -> Self {
         Self::on(TcpStream::connect(to).unwrap(), metainfo)
     }
@@ -45,12 +46,14 @@ impl Wire {
     pub(crate) fn on(stream: TcpStream, metainfo: &Metainfo) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        // What is written in pieces shall arrive in pieces.
+        // Bytes written in parts must arrive in parts.
         stream.set_nodelay(true).unwrap();
-        Self { stream, info_hash: metainfo.info_hash, geometry: metainfo.geometry }
+        let geometry = metainfo.geometry;
+        let reader = FrameReader::new(Message::max_frame(&geometry));
+        Self { stream, info_hash: metainfo.info_hash, geometry, reader }
     }
 
-    /// Calls, and exchanges handshakes as a good peer does.
+    /// Dials, and exchanges handshakes as a good peer does.
     pub(crate) fn neighbor(to: SocketAddr, metainfo: &Metainfo) -> Self {
         let mut wire = Self::connect(to, metainfo);
         wire.send_bytes(&wire.handshake(random_id()));
@@ -85,24 +88,32 @@ impl Wire {
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         match self.stream.write_all(bytes) {
-            // It may have closed already, which the reading side tells.
+            // It may have closed already; the reading side finds out.
             Err(error) if is_closed(&error) => {}
             result => result.unwrap(),
         }
     }
 
-    /// Waits for what the other end says next.
+    /// Waits for what the other end sends next.
     pub(crate) fn hear(&mut self) -> Heard {
-        let max_frame = Message::max_frame(&self.geometry);
-        let frame = match read_frame(&mut self.stream, max_frame) {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Heard::Closed,
-            Err(error) if is_closed(&error) => return Heard::Closed,
-            Err(error) => panic!("the other side should have spoken: {error}"),
-        };
-        match Message::decode(&frame, &self.geometry).unwrap() {
-            Message::Piece(block) => Heard::Piece(block, block_bytes(&frame).to_vec()),
-            message => Heard::Message(message),
+        loop {
+            match Message::next(&mut self.reader, &self.geometry).unwrap() {
+                Some(Message::Piece(block)) => {
+                    let mut body = self.reader.take_up_to(block.length() as usize).to_vec();
+                    let here = body.len();
+                    body.resize(block.length() as usize, 0);
+                    return match self.stream.read_exact(&mut body[here..]) {
+                        Ok(()) => Heard::Piece(block, body),
+                        Err(error) => closed_by(&error),
+                    };
+                }
+                Some(message) => return Heard::Message(message),
+                None => match self.stream.read(self.reader.space()) {
+                    Ok(0) => return Heard::Closed,
+                    Ok(length) => self.reader.filled(length),
+                    Err(error) => return closed_by(&error),
+                },
+            }
         }
     }
 
@@ -117,7 +128,7 @@ impl Wire {
         }
     }
 
-    /// Waits for the other end to close, whatever it says before.
+    /// Waits for the other end to close, whatever it sends before.
     pub(crate) fn hear_close(&mut self) {
         while !matches!(self.hear(), Heard::Closed) {}
     }
@@ -144,7 +155,7 @@ impl Wire {
         self.hear_until(&Message::Unchoke);
     }
 
-    /// Says that nothing more will come, and waits until the other end has closed too.
+    /// Closes the sending side, and waits until the other end has closed too.
     pub(crate) fn finish(mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
         self.hear_close();
@@ -153,6 +164,11 @@ impl Wire {
     pub(crate) fn block(&self, index: u32, begin: u32, length: u32) -> Block {
         self.geometry.block(index, begin, length).expect("it is in the torrent")
     }
+}
+
+fn closed_by(error: &io::Error) -> Heard {
+    assert!(is_closed(error), "the other side should have spoken: {error}");
+    Heard::Closed
 }
 
 fn is_closed(error: &io::Error) -> bool {

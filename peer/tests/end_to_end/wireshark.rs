@@ -18,7 +18,7 @@ struct Seen {
     handshakes: usize,
     /// Of messages.
     ids: BTreeSet<u8>,
-    /// Packets that tshark cannot make anything of.
+    /// Packets that tshark cannot decode.
     unknown: usize,
 }
 
@@ -75,8 +75,8 @@ impl Capture {
             seen.handshakes += values(names).filter(|name| *name == "BitTorrent protocol").count();
             seen.ids.extend(values(types).map(|id| id.parse::<u8>().unwrap()));
             seen.unknown += values(unknown).count();
-            // The first to close has said all it had to say. A connection without a block is one
-            // too many: both called at once, or aria2 wanted to encrypt and will call again.
+            // The first to close is complete. A connection without a block is superfluous: both
+            // dialed at once, or aria2 wanted to encrypt and will dial again.
             if (fin == "1" || reset == "1") && seen.ids.contains(&PIECE) {
                 return connections.remove(connection).expect("it was just looked at");
             }
@@ -105,7 +105,7 @@ const DOWNLOAD: &[u8] = &[1, 2, 5, 6, PIECE];
 /// What we send for each chunk; aria2 sends a bitfield in place of many of them.
 const HAVE: &[u8] = &[4];
 
-/// So that the first chunks are verified, and neighbours told, before the last ones come.
+/// So that the first chunks are verified and announced before the last ones arrive.
 const SLOWLY: &[&str] = &["--download-limit", "1MB"];
 
 #[test]
@@ -130,7 +130,7 @@ fn our_seed_and_aria2_speak_the_protocol() {
     let torrent = scene.torrent("x.bin", CHUNK, &[tracker.http()]);
     let mut seed = seed(&torrent, &scene.original(), &["-v"]);
     let address = seed.address();
-    seed.line("the tracker names");
+    seed.line("the tracker returned");
     let port = free_port();
     let capture = Capture::start(&[address.port(), port]);
     aria2_on(port, &torrent, &scene.path("a"), LEAVE).success();

@@ -43,7 +43,7 @@ fn run(args: &Args) -> Result<()> {
     let sentence = input("Input lowercase sentence:")?;
     socket.write_all(sentence.as_bytes()).with_context(|| format!("send to {server}"))?;
     if sentence.is_empty() {
-        // Nothing was sent: without this sign that nothing will be, both sides wait for ever.
+        // Nothing was sent: without this sign that nothing will be, both sides wait forever.
         socket.shutdown(Shutdown::Write).context("end the empty sentence")?;
     }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use socket2::{Domain, Socket, Type};
 
-/// Answer each connection once, in upper case, for ever
+/// Answer each connection once, in upper case, forever
 #[derive(Parser)]
 #[command(version, after_help = "Example: server --port 12000")]
 struct Args {
@@ -57,7 +57,7 @@ fn run(args: &Args) -> Result<Infallible> {
 }
 
 /// Answers what one receive returns: of a longer sentence, or of one that comes in pieces, that is
-/// its beginning. Nothing is the answer to nothing.
+/// its beginning. An empty sentence gets an empty answer.
 fn answer(mut connection: TcpStream, timeout: Duration) -> Result<()> {
     connection.set_read_timeout(Some(timeout)).context("set the timeout")?;
     let mut buffer = [0; 1024];
@@ -75,7 +75,7 @@ fn silence(error: io::Error, timeout: Duration) -> anyhow::Error {
     anyhow!(error).context("receive the sentence")
 }
 
-/// Whether the next accept may go well all the same: a client was gone before we came to it.
+/// Whether the next accept may still succeed: a client disconnected before we accepted it.
 fn concerns_one_client(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)

@@ -1,4 +1,4 @@
-//! What the TCP programs in Rust live through, and what they say of it.
+//! Failures that the TCP programs in Rust survive, and their messages.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
@@ -101,7 +101,7 @@ fn a_restarted_server_has_to_wait_for_its_port() {
 
 #[test]
 fn the_client_without_a_server_says_so_before_it_asks() {
-    // Bound but not listening: nobody else can take the port.
+    // Bound but not listening: no other program can take the port.
     let held = Socket::new(Domain::IPV4, Type::STREAM, None).expect("create a socket");
     held.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into()).expect("bind");
     let address = held.local_addr().expect("an address").as_socket().expect("an IP address");

@@ -1,4 +1,4 @@
-//! What the UDP programs in Rust live through, and what they say of it.
+//! Failures that the UDP programs in Rust survive, and their messages.
 
 use std::net::{Ipv4Addr, UdpSocket};
 
@@ -29,7 +29,7 @@ fn the_server_outlives_clients_that_do_not_wait() {
 
 #[test]
 fn the_client_stops_waiting_and_says_for_whom() {
-    // Bound and silent: no system says that nobody is there.
+    // Bound and silent: no system reports that the port is unreachable.
     let silent = loopback_socket();
     let port = port_of(&silent);
     let transcript = run_client(Udp, Rust, &["--timeout", "50ms"], port, b"hello\n");
@@ -41,7 +41,7 @@ fn the_client_stops_waiting_and_says_for_whom() {
 }
 
 #[test]
-fn the_client_tells_a_reply_from_elsewhere() {
+fn the_client_reports_a_reply_from_another_address() {
     let (asked, other) = (loopback_socket(), loopback_socket());
     let port = port_of(&asked);
     let transcript = std::thread::scope(|scope| {
@@ -77,12 +77,12 @@ fn the_client_refuses_what_no_datagram_carries() {
 
 #[test]
 fn the_client_without_a_line_sends_nothing() {
-    let nobody = loopback_socket();
-    let transcript = run_client(Udp, Rust, &[], port_of(&nobody), b"");
+    let silent = loopback_socket();
+    let transcript = run_client(Udp, Rust, &[], port_of(&silent), b"");
     assert_eq!(transcript.code, Some(1));
     assert_eq!(transcript.errors, "error: no line to send: the input is at its end\n");
-    nobody.set_nonblocking(true).expect("set non-blocking");
-    assert!(nobody.recv(&mut [0; 1]).is_err(), "no datagram came");
+    silent.set_nonblocking(true).expect("set non-blocking");
+    assert!(silent.recv(&mut [0; 1]).is_err(), "no datagram came");
 }
 
 fn loopback_socket() -> UdpSocket {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-/// Send each datagram back in upper case, for ever
+/// Send each datagram back in upper case, forever
 #[derive(Parser)]
 #[command(version, after_help = "Example: server --port 12000")]
 struct Args {

@@ -1,38 +1,30 @@
 //! The thread that hashes and writes, so that the loop never waits for either (BEP 3).
 //!
-//! Bytes are copied once: the loop copies each block from its socket buffer to the place in a
-//! buffer of the whole piece. When the piece is complete, the buffer goes to the thread, which
-//! hashes it while it is in the cache and, if the hash is right, writes it in one go. So what a
-//! liar sends normally never reaches the disk.
-//!
-//! If too many pieces are begun at a time, the oldest one goes to disk as it is, its later blocks
-//! follow one by one, and it is read back to be hashed.
+//! A connection receives each block into a buffer of its own, which becomes a part of its piece
+//! without being copied. A complete piece goes to the thread as a list of blocks. The thread hashes
+//! them in order and writes them only if the hash is right, so a false piece never reaches the
+//! disk. The buffers return to a pool that the loop and the thread share.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
-use common::geometry::{Block, Geometry, MAX_PIECE_LENGTH, PieceIndex};
-use common::metainfo::Metainfo;
+use common::geometry::{BLOCK_LENGTH, Block, PieceIndex};
 use peer::torrent::Verdict;
 use sha1::{Digest, Sha1};
 
 use crate::storage::Storage;
 
-/// With as many bytes on the way to the thread, the loop should read no more: it is the disk that
-/// is slow, and TCP then slows the senders down.
+/// With as many bytes queued for the thread, the loop should read no more: the disk is slow, and
+/// TCP then slows the senders down.
 pub(crate) const BACKLOG_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Bytes of pieces that are being put together: 256 pieces of 256 KiB, or one of the longest.
-const ASSEMBLY_LIMIT: usize = 64 * 1024 * 1024;
-const _: () = assert!(ASSEMBLY_LIMIT >= MAX_PIECE_LENGTH as usize);
-
-/// Bytes of buffers that are kept for reuse.
-const SPARE_LIMIT: usize = 16 * 1024 * 1024;
+/// Bytes of spare buffers. A whole backlog may come back before the loop needs a buffer again;
+/// more than that never comes back at once, so a steady download allocates nothing.
+const SPARE_LIMIT: usize = BACKLOG_LIMIT;
 
 /// What the thread reports.
 #[derive(Debug)]
@@ -46,183 +38,102 @@ pub(crate) enum Done {
     },
     /// The backlog is below [`BACKLOG_LIMIT`] again: sockets can be read.
     CaughtUp,
-    /// Files cannot be read or written, or the thread died. Nothing more will be done.
+    /// Files cannot be read or written, or the thread died. No more pieces are processed.
     Failed(anyhow::Error),
 }
 
-/// The loop's end. Dropping it waits until what was handed over is done.
+/// The loop's end. Dropping it waits until all pieces handed over are done.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    geometry: Geometry,
-    begun: BTreeMap<PieceIndex, Begun>,
-    /// Bytes of the buffers in `begun`.
-    assembled: usize,
-    assembly_limit: usize,
-    /// Counts pieces, to tell which one is the oldest.
-    clock: u64,
-    spare: Vec<Vec<u8>>,
-    returned: Receiver<Vec<u8>>,
+    /// For each piece in progress its blocks, by where they begin.
+    in_progress: BTreeMap<PieceIndex, BTreeMap<u32, Vec<u8>>>,
+    pool: Arc<Mutex<Spare>>,
     backlog: Arc<AtomicUsize>,
     /// `None` only while it is dropped.
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A piece of which some blocks have come.
+/// A piece to hash, and to write if it is good: its blocks in order.
 #[derive(Debug)]
-enum Begun {
-    InMemory(Assembly),
-    /// It had to give way: what has come is on disk, or on its way there.
-    OnDisk,
-}
-
-#[derive(Debug)]
-struct Assembly {
-    since: u64,
-    /// Of a whole piece; where no block has come, anything.
-    buffer: Vec<u8>,
-    blocks: Vec<Block>,
-}
-
-#[derive(Debug)]
-enum Job {
-    /// Hash the piece, which the buffer begins with, and write it if it is good.
-    CheckInMemory(PieceIndex, Vec<u8>),
-    /// Write what has come of a piece.
-    WriteBlocks(Assembly),
-    /// Write one block more of such a piece.
-    WriteBlock(Block, Vec<u8>),
-    /// Read such a piece back and hash it.
-    CheckOnDisk(PieceIndex),
+struct Job {
+    piece: PieceIndex,
+    blocks: Vec<Vec<u8>>,
 }
 
 impl Disk {
-    /// Starts the thread, which calls `done`: it is to put the report where the loop finds it, and
-    /// then to wake the loop.
+    /// Starts the thread, which calls `done` with each report; `done` hands it to the loop and
+    /// wakes the loop.
     pub(crate) fn spawn(
         storage: Arc<Storage>,
-        metainfo: Arc<Metainfo>,
         done: impl Fn(Done) + Send + 'static,
     ) -> Result<Self> {
-        Self::with_assembly_limit(storage, metainfo, ASSEMBLY_LIMIT, done)
-    }
-
-    fn with_assembly_limit(
-        storage: Arc<Storage>,
-        metainfo: Arc<Metainfo>,
-        assembly_limit: usize,
-        done: impl Fn(Done) + Send + 'static,
-    ) -> Result<Self> {
-        let geometry = metainfo.geometry;
         let (jobs, queue) = mpsc::channel();
-        let (returning, returned) = mpsc::channel();
+        let limit = SPARE_LIMIT / BLOCK_LENGTH as usize;
+        let pool = Arc::new(Mutex::new(Spare { buffers: Vec::new(), limit }));
         let backlog = Arc::new(AtomicUsize::new(0));
-        let worker = Worker {
-            storage,
-            metainfo,
-            backlog: Arc::clone(&backlog),
-            returning,
-            scratch: Vec::new(),
-            done,
-        };
+        let worker =
+            Worker { storage, pool: Arc::clone(&pool), backlog: Arc::clone(&backlog), done };
         let thread = thread::Builder::new().name("disk".to_owned());
         let thread = thread.spawn(move || worker.run(&queue)).context("start the disk thread")?;
         Ok(Self {
-            geometry,
-            begun: BTreeMap::new(),
-            assembled: 0,
-            assembly_limit,
-            clock: 0,
-            spare: Vec::new(),
-            returned,
+            in_progress: BTreeMap::new(),
+            pool,
             backlog,
             jobs: Some(jobs),
             thread: Some(thread),
         })
     }
 
-    /// Keeps the bytes of a block that has come; they have the block's length.
-    pub(crate) fn write(&mut self, block: Block, bytes: &[u8]) {
-        let piece = block.piece();
-        if !self.begun.contains_key(&piece) {
-            self.begin(piece);
-        }
-        match self.begun.get_mut(&piece).expect("it was begun") {
-            Begun::InMemory(assembly) => {
-                assembly.buffer[bounds(block)].copy_from_slice(bytes);
-                assembly.blocks.push(block);
-            }
-            Begun::OnDisk => self.send(Job::WriteBlock(block, bytes.to_vec())),
+    /// A buffer of the length of a block, with arbitrary content.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        let spare = lock(&self.pool).buffers.pop();
+        spare.unwrap_or_else(|| vec![0; BLOCK_LENGTH as usize])
+    }
+
+    /// Makes the bytes of a block, all of them, a part of its piece. They replace those of the same
+    /// block that came before.
+    pub(crate) fn keep(&mut self, block: Block, bytes: Vec<u8>) {
+        assert_eq!(
+            bytes.len(),
+            block.length() as usize,
+            "a block is kept when all of it has arrived"
+        );
+        let blocks = self.in_progress.entry(block.piece()).or_default();
+        if let Some(replaced) = blocks.insert(block.begin(), bytes) {
+            self.recycle(replaced);
         }
     }
 
-    /// All blocks of the piece have come: [`Done::Checked`] will follow. Should one be missing
-    /// after all, the hash shows it.
+    /// Takes back a buffer whose bytes are not needed.
+    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
+        lock(&self.pool).put([buffer]);
+    }
+
+    /// All blocks of the piece have arrived: [`Done::Checked`] will follow. If one is missing after
+    /// all, the hash does not match.
     pub(crate) fn check(&mut self, piece: PieceIndex) {
-        let job = match self.begun.remove(&piece) {
-            Some(Begun::InMemory(assembly)) => {
-                self.assembled -= assembly.buffer.len();
-                Job::CheckInMemory(piece, assembly.buffer)
-            }
-            Some(Begun::OnDisk) | None => Job::CheckOnDisk(piece),
-        };
-        self.send(job);
+        let blocks = self.in_progress.remove(&piece).unwrap_or_default();
+        let job = Job { piece, blocks: blocks.into_values().collect() };
+        self.backlog.fetch_add(job.bytes(), Ordering::Relaxed);
+        // If the thread has ended, it has reported why.
+        let _ = self.jobs.as_ref().expect("only dropping takes it").send(job);
     }
 
-    /// Bytes that the thread has not dealt with yet.
+    /// The piece is no longer in progress: its blocks are not needed.
+    pub(crate) fn forget(&mut self, piece: PieceIndex) {
+        let blocks = self.in_progress.remove(&piece).unwrap_or_default();
+        lock(&self.pool).put(blocks.into_values());
+    }
+
+    /// Nothing more will be downloaded: frees the spare buffers, and keeps none from now on.
+    pub(crate) fn trim(&mut self) {
+        *lock(&self.pool) = Spare { buffers: Vec::new(), limit: 0 };
+    }
+
+    /// Bytes that the thread has not processed yet.
     pub(crate) fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
-    }
-
-    fn begin(&mut self, piece: PieceIndex) {
-        let length = self.buffer_length();
-        while self.assembled + length > self.assembly_limit {
-            let Some(oldest) = self.oldest_in_memory() else { break };
-            self.give_way(oldest);
-        }
-        self.clock += 1;
-        let blocks = Vec::with_capacity(self.geometry.block_count(piece) as usize);
-        let assembly = Assembly { since: self.clock, buffer: self.buffer(), blocks };
-        self.assembled += length;
-        self.begun.insert(piece, Begun::InMemory(assembly));
-    }
-
-    fn oldest_in_memory(&self) -> Option<PieceIndex> {
-        let in_memory = self.begun.iter().filter_map(|(&piece, begun)| match begun {
-            Begun::InMemory(assembly) => Some((assembly.since, piece)),
-            Begun::OnDisk => None,
-        });
-        in_memory.min().map(|(_, piece)| piece)
-    }
-
-    fn give_way(&mut self, piece: PieceIndex) {
-        if let Some(Begun::InMemory(assembly)) = self.begun.insert(piece, Begun::OnDisk) {
-            self.assembled -= assembly.buffer.len();
-            self.send(Job::WriteBlocks(assembly));
-        }
-    }
-
-    /// A buffer of a piece, the one used last if there is one: it may still be in the cache.
-    fn buffer(&mut self) -> Vec<u8> {
-        let length = self.buffer_length();
-        while let Ok(buffer) = self.returned.try_recv() {
-            if (self.spare.len() + 1) * length <= SPARE_LIMIT {
-                self.spare.push(buffer);
-            }
-        }
-        self.spare.pop().unwrap_or_else(|| vec![0; length])
-    }
-
-    /// All buffers are of one length, that of the longest piece.
-    fn buffer_length(&self) -> usize {
-        let first = self.geometry.pieces().next().expect("a torrent has a piece");
-        self.geometry.piece_size(first) as usize
-    }
-
-    fn send(&self, job: Job) {
-        self.backlog.fetch_add(job.bytes(), Ordering::Relaxed);
-        // If the thread has ended, it has said so.
-        let _ = self.jobs.as_ref().expect("only dropping takes it").send(job);
     }
 }
 
@@ -231,7 +142,7 @@ impl Drop for Disk {
         // The end of the queue ends the thread.
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // If it panicked, it has said so.
+            // If it panicked, it has reported that.
             let _ = thread.join();
         }
     }
@@ -240,38 +151,55 @@ impl Drop for Disk {
 impl Job {
     /// What it adds to the backlog.
     fn bytes(&self) -> usize {
-        match self {
-            Self::CheckInMemory(_, buffer) => buffer.len(),
-            Self::WriteBlocks(assembly) => assembly.buffer.len(),
-            Self::WriteBlock(_, bytes) => bytes.len(),
-            Self::CheckOnDisk(_) => 0,
+        self.blocks.iter().map(Vec::len).sum()
+    }
+}
+
+/// Buffers for reuse.
+#[derive(Debug)]
+struct Spare {
+    /// The one used last stands last: it may still be in the cache.
+    buffers: Vec<Vec<u8>>,
+    /// The most buffers that it keeps.
+    limit: usize,
+}
+
+impl Spare {
+    /// Keeps the buffers that have the length of a block, as many as may be here. Others are those
+    /// of the short last blocks of a torrent.
+    fn put(&mut self, buffers: impl IntoIterator<Item = Vec<u8>>) {
+        for buffer in buffers {
+            if self.buffers.len() < self.limit && buffer.len() == BLOCK_LENGTH as usize {
+                self.buffers.push(buffer);
+            }
         }
     }
+}
+
+fn lock(pool: &Mutex<Spare>) -> MutexGuard<'_, Spare> {
+    pool.lock().expect("nothing panics while it has the lock")
 }
 
 /// The thread's end.
 struct Worker<D: Fn(Done)> {
     storage: Arc<Storage>,
-    metainfo: Arc<Metainfo>,
+    pool: Arc<Mutex<Spare>>,
     backlog: Arc<AtomicUsize>,
-    returning: Sender<Vec<u8>>,
-    /// For reading pieces back.
-    scratch: Vec<u8>,
     done: D,
 }
 
 impl<D: Fn(Done)> Worker<D> {
-    fn run(mut self, queue: &Receiver<Job>) {
+    fn run(self, queue: &Receiver<Job>) {
         for job in queue {
-            let bytes = job.bytes();
-            let result = self.carry_out(job);
+            let (piece, bytes) = (job.piece, job.bytes());
+            let result = self.check(piece, &job.blocks);
+            lock(&self.pool).put(job.blocks);
             let before = self.backlog.fetch_sub(bytes, Ordering::Relaxed);
             if before >= BACKLOG_LIMIT && before - bytes < BACKLOG_LIMIT {
                 (self.done)(Done::CaughtUp);
             }
             match result {
-                Ok(None) => {}
-                Ok(Some((piece, verdict))) => (self.done)(Done::Checked { piece, verdict }),
+                Ok(verdict) => (self.done)(Done::Checked { piece, verdict }),
                 Err(error) => {
                     (self.done)(Done::Failed(error));
                     return;
@@ -280,48 +208,17 @@ impl<D: Fn(Done)> Worker<D> {
         }
     }
 
-    fn carry_out(&mut self, job: Job) -> Result<Option<(PieceIndex, Verdict)>> {
-        let geometry = self.metainfo.geometry;
-        match job {
-            Job::CheckInMemory(piece, buffer) => {
-                let block = geometry.whole_piece(piece);
-                let bytes = &buffer[bounds(block)];
-                let verdict = self.verdict(piece, &Sha1::digest(bytes).into());
-                if verdict == Verdict::Good {
-                    self.storage.write(block, bytes)?;
-                }
-                self.give_back(buffer);
-                Ok(Some((piece, verdict)))
-            }
-            Job::WriteBlocks(assembly) => {
-                for &block in &assembly.blocks {
-                    self.storage.write(block, &assembly.buffer[bounds(block)])?;
-                }
-                self.give_back(assembly.buffer);
-                Ok(None)
-            }
-            Job::WriteBlock(block, bytes) => {
-                self.storage.write(block, &bytes)?;
-                Ok(None)
-            }
-            Job::CheckOnDisk(piece) => {
-                let hash = self.storage.hash_piece(piece, &mut self.scratch)?;
-                Ok(Some((piece, self.verdict(piece, &hash))))
-            }
+    /// Hashes a piece and writes it if it is good.
+    fn check(&self, piece: PieceIndex, blocks: &[Vec<u8>]) -> Result<Verdict> {
+        let mut hasher = Sha1::new();
+        blocks.iter().for_each(|bytes| hasher.update(bytes));
+        let hash: [u8; 20] = hasher.finalize().into();
+        if hash != self.storage.metainfo.piece_hashes[piece.as_usize()] {
+            return Ok(Verdict::Bad);
         }
-    }
-
-    fn verdict(&self, piece: PieceIndex, hash: &[u8; 20]) -> Verdict {
-        if *hash == self.metainfo.piece_hashes[piece.as_usize()] {
-            Verdict::Good
-        } else {
-            Verdict::Bad
-        }
-    }
-
-    fn give_back(&self, buffer: Vec<u8>) {
-        // Once the loop's end is being dropped, nobody needs it.
-        let _ = self.returning.send(buffer);
+        let whole = self.storage.metainfo.geometry.whole_piece(piece);
+        self.storage.write(whole, blocks)?;
+        Ok(Verdict::Good)
     }
 }
 
@@ -333,22 +230,17 @@ impl<D: Fn(Done)> Drop for Worker<D> {
     }
 }
 
-/// Where a block is in the buffer of its piece.
-fn bounds(block: Block) -> Range<usize> {
-    let begin = block.begin() as usize;
-    begin..begin + block.length() as usize
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::sync::atomic::AtomicBool;
 
-    use common::metainfo::{CreateOptions, create};
+    use common::metainfo::{CreateOptions, Metainfo};
     use fastrand::Rng;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::torrent_file::create;
 
     /// A torrent, its content, and a folder to download it to.
     struct Rig {
@@ -373,11 +265,10 @@ mod tests {
             Self { metainfo, content, dir, storage }
         }
 
-        fn disk(&self, assembly_limit: usize) -> (Disk, Receiver<Done>) {
+        fn disk(&self) -> (Disk, Receiver<Done>) {
             let (sender, reports) = mpsc::channel();
             let done = move |done| sender.send(done).unwrap();
-            let (storage, metainfo) = (Arc::clone(&self.storage), Arc::clone(&self.metainfo));
-            (Disk::with_assembly_limit(storage, metainfo, assembly_limit, done).unwrap(), reports)
+            (Disk::spawn(Arc::clone(&self.storage), done).unwrap(), reports)
         }
 
         fn piece(&self, index: u32) -> PieceIndex {
@@ -394,13 +285,25 @@ mod tests {
         }
 
         fn send_piece(&self, disk: &mut Disk, index: u32) {
-            self.blocks(index).for_each(|block| disk.write(block, self.bytes(block)));
+            self.blocks(index).for_each(|block| keep(disk, block, self.bytes(block)));
             disk.check(self.piece(index));
         }
 
         fn part(&self) -> Vec<u8> {
             fs::read(self.dir.path().join("content.part")).unwrap()
         }
+    }
+
+    /// Receives a block as a connection does.
+    fn keep(disk: &mut Disk, block: Block, bytes: &[u8]) {
+        let mut buffer = disk.buffer();
+        buffer.truncate(bytes.len());
+        buffer.copy_from_slice(bytes);
+        disk.keep(block, buffer);
+    }
+
+    fn spare_bytes(disk: &Disk) -> usize {
+        lock(&disk.pool).buffers.iter().map(Vec::capacity).sum()
     }
 
     fn verdict(reports: &Receiver<Done>) -> (u32, Verdict) {
@@ -411,35 +314,44 @@ mod tests {
     }
 
     #[test]
-    fn good_pieces_reach_the_disk_whichever_way_they_take() {
-        // Pieces of two and a half blocks. In memory: all of them; one; none.
-        for assembly_limit in [ASSEMBLY_LIMIT, 40_000, 0] {
-            let rig = Rig::new(1_000_001, 40_000);
-            let (mut disk, reports) = rig.disk(assembly_limit);
-            let mut missing: Vec<_> = (0..26).map(|index| rig.blocks(index).count()).collect();
-            let mut blocks: Vec<_> = (0..26).flat_map(|index| rig.blocks(index)).collect();
-            Rng::with_seed(2).shuffle(&mut blocks);
-            for block in blocks {
-                disk.write(block, rig.bytes(block));
-                missing[block.piece().as_usize()] -= 1;
-                if missing[block.piece().as_usize()] == 0 {
-                    disk.check(block.piece());
-                }
+    fn blocks_in_any_order_become_pieces_on_disk() {
+        // Pieces of two and a half blocks.
+        let rig = Rig::new(1_000_001, 40_000);
+        let (mut disk, reports) = rig.disk();
+        let mut missing: Vec<_> = (0..26).map(|index| rig.blocks(index).count()).collect();
+        let mut blocks: Vec<_> = (0..26).flat_map(|index| rig.blocks(index)).collect();
+        Rng::with_seed(2).shuffle(&mut blocks);
+        for block in blocks {
+            keep(&mut disk, block, rig.bytes(block));
+            missing[block.piece().as_usize()] -= 1;
+            if missing[block.piece().as_usize()] == 0 {
+                disk.check(block.piece());
             }
-            let mut verdicts: Vec<_> = (0..26).map(|_| verdict(&reports)).collect();
-            verdicts.sort_by_key(|&(piece, _)| piece);
-            assert_eq!(verdicts, (0..26).map(|n| (n, Verdict::Good)).collect::<Vec<_>>());
-            assert_eq!((disk.assembled, disk.backlog()), (0, 0));
-            assert!(rig.part() == rig.content, "limit {assembly_limit}");
         }
+        let mut verdicts: Vec<_> = (0..26).map(|_| verdict(&reports)).collect();
+        verdicts.sort_by_key(|&(piece, _)| piece);
+        assert_eq!(verdicts, (0..26).map(|n| (n, Verdict::Good)).collect::<Vec<_>>());
+        assert_eq!((disk.in_progress.len(), disk.backlog()), (0, 0));
+        assert!(rig.part() == rig.content);
+    }
+
+    #[test]
+    fn a_piece_longer_than_one_write_is_written_whole() {
+        let rig = Rig::new(1_500_000, 700_000);
+        let (mut disk, reports) = rig.disk();
+        for index in [2, 0, 1] {
+            rig.send_piece(&mut disk, index);
+            assert_eq!(verdict(&reports), (index, Verdict::Good));
+        }
+        assert!(rig.part() == rig.content);
     }
 
     #[test]
     fn a_false_piece_does_not_reach_the_disk_and_can_come_again() {
         let rig = Rig::new(100_000, 50_000);
-        let (mut disk, reports) = rig.disk(ASSEMBLY_LIMIT);
+        let (mut disk, reports) = rig.disk();
         for block in rig.blocks(0) {
-            disk.write(block, &vec![7; block.length() as usize]);
+            keep(&mut disk, block, &vec![7; block.length() as usize]);
         }
         disk.check(rig.piece(0));
         assert_eq!(verdict(&reports), (0, Verdict::Bad));
@@ -450,36 +362,75 @@ mod tests {
     }
 
     #[test]
-    fn a_false_piece_that_had_to_give_way_is_found_out_too() {
+    fn a_piece_that_lacks_a_block_is_bad() {
         let rig = Rig::new(100_000, 50_000);
-        let (mut disk, reports) = rig.disk(50_000);
-        for (number, block) in rig.blocks(0).enumerate() {
-            let bytes = if number == 0 { vec![7; 16_384] } else { rig.bytes(block).to_vec() };
-            disk.write(block, &bytes);
-            // The other piece takes the room of this one.
-            disk.write(rig.blocks(1).nth(number).unwrap(), &[7; 16_384][..bytes.len()]);
+        let (mut disk, reports) = rig.disk();
+        for kept in 0..4 {
+            rig.blocks(0).take(kept).for_each(|block| keep(&mut disk, block, rig.bytes(block)));
+            disk.check(rig.piece(0));
+            assert_eq!(verdict(&reports), (0, Verdict::Bad), "{kept} blocks of 4");
         }
-        disk.check(rig.piece(0));
-        assert_eq!(verdict(&reports), (0, Verdict::Bad));
+        assert_eq!(rig.part(), vec![0; 100_000]);
+    }
+
+    #[test]
+    fn the_block_that_comes_last_replaces_those_before() {
+        let rig = Rig::new(50_000, 50_000);
+        let (mut disk, reports) = rig.disk();
+        for block in rig.blocks(0) {
+            keep(&mut disk, block, &vec![7; block.length() as usize]);
+        }
         rig.send_piece(&mut disk, 0);
         assert_eq!(verdict(&reports), (0, Verdict::Good));
-        rig.send_piece(&mut disk, 1);
-        assert_eq!(verdict(&reports), (1, Verdict::Good));
         assert!(rig.part() == rig.content);
     }
 
     #[test]
-    fn the_loop_hears_when_the_disk_has_caught_up() {
+    fn spare_buffers_are_bounded_and_none_is_left_after_the_download() {
+        let rig = Rig::new(SPARE_LIMIT + (4 << 20), 4 << 20);
+        let (mut disk, reports) = rig.disk();
+        // All of it is in memory at a time.
+        for block in (0..5).flat_map(|index| rig.blocks(index)) {
+            keep(&mut disk, block, rig.bytes(block));
+        }
+        assert_eq!(spare_bytes(&disk), 0);
+        (0..5).for_each(|index| disk.check(rig.piece(index)));
+        let checked = reports.iter().filter(|done| matches!(done, Done::Checked { .. }));
+        assert_eq!(checked.take(5).count(), 5);
+        assert_eq!(spare_bytes(&disk), SPARE_LIMIT);
+
+        disk.trim();
+        assert_eq!(spare_bytes(&disk), 0);
+        let buffer = disk.buffer();
+        disk.recycle(buffer);
+        assert_eq!(spare_bytes(&disk), 0);
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_only_with_the_length_of_a_block() {
+        let rig = Rig::new(50_000, 50_000);
+        let (mut disk, _reports) = rig.disk();
+        let buffer = disk.buffer();
+        let place = buffer.as_ptr();
+        disk.recycle(buffer);
+        disk.recycle(Vec::new());
+        disk.recycle(vec![0; 1 << 20]);
+        let again = disk.buffer();
+        assert_eq!((again.len(), again.as_ptr()), (BLOCK_LENGTH as usize, place));
+        assert_eq!(spare_bytes(&disk), 0);
+    }
+
+    #[test]
+    fn the_loop_is_woken_when_the_disk_has_caught_up() {
         let rig = Rig::new(BACKLOG_LIMIT + (4 << 20), 4 << 20);
         let (sender, reports) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
         let done = move |done| {
             sender.send(done).unwrap();
-            // Until the test lets go of its end, the thread gets no further.
+            // The thread waits here until the test drops `go`.
             let _ = gate.recv();
         };
-        let mut disk =
-            Disk::spawn(Arc::clone(&rig.storage), Arc::clone(&rig.metainfo), done).unwrap();
+        let mut disk = Disk::spawn(Arc::clone(&rig.storage), done).unwrap();
         rig.send_piece(&mut disk, 0);
         assert_eq!(verdict(&reports), (0, Verdict::Good));
         (1..5).for_each(|index| rig.send_piece(&mut disk, index));
@@ -491,9 +442,9 @@ mod tests {
     }
 
     #[test]
-    fn dropping_it_waits_for_what_was_handed_over() {
+    fn dropping_it_waits_for_the_pieces_handed_over() {
         let rig = Rig::new(1 << 20, 1 << 18);
-        let (mut disk, reports) = rig.disk(ASSEMBLY_LIMIT);
+        let (mut disk, reports) = rig.disk();
         (0..4).for_each(|index| rig.send_piece(&mut disk, index));
         drop(disk);
         assert_eq!(reports.try_iter().count(), 4);
@@ -504,11 +455,11 @@ mod tests {
     fn a_disk_that_cannot_be_written_to_is_reported() {
         let rig = Rig::new(50_000, 50_000);
         fs::remove_file(rig.dir.path().join("content.part")).unwrap();
-        let (mut disk, reports) = rig.disk(ASSEMBLY_LIMIT);
+        let (mut disk, reports) = rig.disk();
         rig.send_piece(&mut disk, 0);
         let Done::Failed(error) = reports.recv().unwrap() else { panic!("not a failure") };
         assert!(format!("{error:#}").contains("content.part: "), "{error:#}");
-        // Whatever comes after that goes nowhere, and does no harm.
+        // A later piece is dropped.
         rig.send_piece(&mut disk, 0);
     }
 
@@ -521,8 +472,7 @@ mod tests {
             sender.send(done).unwrap();
             assert!(!first.swap(false, Ordering::Relaxed), "a panic on purpose");
         };
-        let mut disk =
-            Disk::spawn(Arc::clone(&rig.storage), Arc::clone(&rig.metainfo), done).unwrap();
+        let mut disk = Disk::spawn(Arc::clone(&rig.storage), done).unwrap();
         rig.send_piece(&mut disk, 0);
         assert_eq!(verdict(&reports), (0, Verdict::Good));
         let Done::Failed(error) = reports.recv().unwrap() else { panic!("not a failure") };

@@ -1,11 +1,11 @@
-//! Where peers can connect to us.
+//! The sockets on which peers connect to us.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail};
-pub(crate) use tracker::listen::bind;
+pub(crate) use tracker::server::listen::bind;
 
 use crate::report::say;
 
@@ -13,8 +13,8 @@ use crate::report::say;
 /// give up after 6889".
 const PORTS: RangeInclusive<u16> = 6881..=6889;
 
-/// Listens on the address that was asked for; without one on the first free port of BEP 3, over
-/// IPv4 and, where the machine has it, IPv6. Says where, on stderr.
+/// Listens on the given address; without one, on the first free port of BEP 3, over IPv4 and, where
+/// the machine has it, IPv6. Prints the addresses on stderr.
 pub(crate) fn listen(address: Option<SocketAddr>) -> Result<Vec<TcpListener>> {
     let listeners = match address {
         Some(address) => {
@@ -31,7 +31,7 @@ pub(crate) fn listen(address: Option<SocketAddr>) -> Result<Vec<TcpListener>> {
 
 /// The address that we dial from: the one that we listen on, unless it is unspecified. The tracker
 /// and the neighbors know us by it.
-pub(crate) fn call_from(address: Option<SocketAddr>) -> Option<IpAddr> {
+pub(crate) fn dial_from(address: Option<SocketAddr>) -> Option<IpAddr> {
     address.map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
 }
 
@@ -59,10 +59,10 @@ mod tests {
 
     #[test]
     fn we_dial_from_the_address_that_we_listen_on_unless_it_is_unspecified() {
-        let from = |text: &str| call_from(Some(text.parse().unwrap()));
+        let from = |text: &str| dial_from(Some(text.parse().unwrap()));
         assert_eq!(from("127.0.0.5:0"), Some(IpAddr::from([127, 0, 0, 5])));
         assert_eq!(from("0.0.0.0:6881"), None);
-        assert_eq!(call_from(None), None);
+        assert_eq!(dial_from(None), None);
     }
 
     #[test]

@@ -1,30 +1,32 @@
 //! The `peer` program: a BitTorrent peer for the command line.
 //!
-//! | File | What it holds |
+//! | File | Its part |
 //! |---|---|
 //! | `options.rs` | the command line |
-//! | `create.rs`, `show.rs`, `torrent_file.rs` | .torrent files |
-//! | `session.rs` | `get` and `seed` |
-//! | `swarm.rs` | `swarm`: all parts in one process |
-//! | `reactor.rs`, `connection.rs`, `listen.rs` | the mio loop and its sockets |
-//! | `storage`, `disk.rs` | files, and the thread that hashes and writes |
-//! | `announcer` | the thread that talks to trackers |
-//! | `report.rs` | what the user sees |
+//! | `commands/` | what each command does |
+//! | `node/` | the mio loop and its sockets |
+//! | `listen.rs` | the sockets on which peers connect to us |
+//! | `storage/`, `disk.rs` | files, and the thread that hashes and writes |
+//! | `announcer/` | the thread that talks to trackers |
+//! | `report.rs` | progress, decisions and events for the user; the record of a run |
+//! | `torrent_file.rs` | .torrent files |
 //! | `stop.rs` | Ctrl-C |
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the shell is where clocks, files, threads and sockets are"
+)]
+
 mod announcer;
-mod connection;
-mod create;
+mod commands;
 mod disk;
 mod listen;
+mod node;
 mod options;
-mod reactor;
 mod report;
-mod session;
-mod show;
 mod stop;
 mod storage;
-mod swarm;
 mod torrent_file;
 
 use std::process::ExitCode;
@@ -32,8 +34,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+use commands::{create, replay, share, show, swarm};
+use node::Ended;
 use options::{Command, Options};
-use reactor::Ended;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
@@ -49,15 +52,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// As shells say of a program that Ctrl-C ended: 128 and the number of the signal.
+/// As shells report a program that Ctrl-C ended: 128 plus the number of the signal.
 const INTERRUPTED: u8 = 130;
 
 fn run(options: &Options) -> Result<Ended> {
     match &options.command {
         Command::Create(options) => create::run(options).map(|()| Ended::Complete),
         Command::Show(options) => show::run(options).map(|()| Ended::Complete),
-        Command::Get(options) => session::get(options),
-        Command::Seed(options) => session::seed(options),
+        Command::Get(options) => share::get(options),
+        Command::Seed(options) => share::seed(options),
         Command::Swarm(options) => swarm::run(options),
+        Command::Replay(options) => replay::run(options).map(|()| Ended::Complete),
     }
 }

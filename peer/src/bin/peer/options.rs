@@ -1,8 +1,7 @@
 //! The command line of `peer`. What students read here says "chunk" for a piece, as the book does.
 //!
-//! What no program could make sense of is refused here, as a usage error.
+//! Values that no program could use are refused here, as usage errors.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytesize::ByteSize;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, value_parser};
 use common::announce::is_dialable;
 use common::geometry::{BLOCK_LENGTH, MAX_PIECE_LENGTH};
-use peer::choker::Strategy;
-use peer::picker::Order;
+use peer::choker::{Entry, Strategy};
+use peer::named::{Named, Table};
+use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
 
 /// A BitTorrent peer: shares files in chunks, rarest first, tit-for-tat.
 #[derive(Debug, Parser)]
@@ -26,9 +26,9 @@ pub(crate) struct Options {
 }
 
 const EXAMPLE: &str = "Example:
-  peer swarm                  # a whole swarm on this machine, nothing to set up
+  peer swarm                  # a whole swarm on this machine, without any setup
   peer get hello.txt.torrent  # download, then share until Ctrl-C
-  peer get --help             # all the options of one command";
+  peer get --help             # all options of a command";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -38,63 +38,64 @@ pub(crate) enum Command {
     Get(Get),
     Seed(Seed),
     Swarm(Swarm),
+    Replay(Replay),
 }
 
 /// Make a .torrent of a file or a folder
 ///
-/// Prints its info-hash, which names the swarm, and the file that it wrote.
+/// Prints the info-hash, which identifies the swarm, and the name of the .torrent.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer create lecture.mp4 --tracker http://127.0.0.1:6969/announce")]
 pub(crate) struct Create {
-    /// The file or the folder to share
+    /// File or folder to share
     pub(crate) path: PathBuf,
 
-    /// Where the peers meet: an http, https or udp URL; can be given several times, best first
+    /// Tracker, an http, https or udp URL; may be repeated, in order of preference
     #[arg(long = "tracker", value_name = "URL", required = true, value_parser = parse_tracker)]
     pub(crate) trackers: Vec<String>,
 
-    /// The file to write [default: NAME.torrent in the current folder]
+    /// File to write [default: NAME.torrent in the current folder]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Bytes of a chunk, from 16KiB to 64MiB; best a power of two, for some clients take no other
+    /// Size of a chunk, from 16KiB to 64MiB; some clients accept only powers of two
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = parse_chunk_size)]
     pub(crate) chunk_size: u32,
 
-    /// Peers are to be learnt from the trackers only
+    /// Ask clients to find peers through the trackers only
     #[arg(long)]
     pub(crate) private: bool,
 }
 
-/// Show what a .torrent says
+/// Show the contents of a .torrent
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer show --json lecture.mp4.torrent")]
 pub(crate) struct Show {
-    /// The .torrent
+    /// The .torrent file
     pub(crate) file: PathBuf,
 
-    /// For programs: as JSON
+    /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Download, checking every chunk; then share until Ctrl-C
+/// Download, verifying every chunk; then share until Ctrl-C
 ///
-/// What an earlier run left is checked and taken up again.
+/// Continues an earlier download: verifies the chunks that are there and downloads the rest.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer get lecture.mp4.torrent --dir Downloads --download-limit 2MB")]
 pub(crate) struct Get {
-    /// The .torrent
+    /// The .torrent file
     pub(crate) torrent: PathBuf,
 
-    /// Where to put the file or the folder
+    /// Folder to put the download in
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
 
-    /// Leave as soon as all is here, as a selfish peer does
+    /// Leave as soon as the download is complete, as a selfish peer does
     #[arg(long)]
     pub(crate) leave: bool,
 
@@ -102,15 +103,15 @@ pub(crate) struct Get {
     pub(crate) sharing: Sharing,
 }
 
-/// Share what is complete until Ctrl-C
+/// Share complete data until Ctrl-C
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer seed lecture.mp4.torrent --dir Videos --upload-limit 500KB")]
 pub(crate) struct Seed {
-    /// The .torrent
+    /// The .torrent file
     pub(crate) torrent: PathBuf,
 
-    /// Where the file or the folder is
+    /// Folder that the file or folder is in
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
 
@@ -118,20 +119,20 @@ pub(crate) struct Seed {
     pub(crate) sharing: Sharing,
 }
 
-/// Watch a whole swarm on this machine: a tracker, a seed and some peers
+/// Run a whole swarm on this machine: a tracker, a seed and some peers
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer swarm --peers 8 --choker mainline --rechoke 5s")]
 pub(crate) struct Swarm {
-    /// What to share [default: a sample made for it]
+    /// File to share [default: a sample of random bytes]
     pub(crate) file: Option<PathBuf>,
 
-    /// How many peers download it, from 1 to 50
+    /// Number of peers that download it, from 1 to 50
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = value_parser!(u16).range(1..=50))]
     pub(crate) peers: u16,
 
-    /// Bytes a second that each peer sends at most; `none` for no limit
+    /// Average upload limit of the peers in bytes per second, or `none`; the seed has twice that
     #[arg(long, value_name = "RATE", default_value = "600KB")]
     pub(crate) upload_limit: Limit,
 
@@ -142,26 +143,36 @@ pub(crate) struct Swarm {
     pub(crate) telling: Telling,
 }
 
-/// What `get` and `seed` have in common.
+/// Repeat the decisions of a recorded run and check that they are the same
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  peer swarm --record run.jsonl
+  peer replay run.jsonl")]
+pub(crate) struct Replay {
+    /// File that `get`, `seed` or `swarm` wrote with --record
+    pub(crate) record: PathBuf,
+}
+
+/// The options that `get` and `seed` share.
 #[derive(Debug, Args)]
 pub(crate) struct Sharing {
-    /// Where to accept peers [default: the first free port of 6881 to 6889 on all addresses]
+    /// Address to listen on [default: the first free port of 6881 to 6889 on all addresses]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// A neighbour to call without a tracker; can be given several times
+    /// Peer to dial without a tracker; may be repeated
     #[arg(long = "peer", value_name = "ADDR:PORT", value_parser = parse_peer)]
     pub(crate) peers: Vec<SocketAddr>,
 
-    /// Bytes a second to send at most, such as 500KB; `none` for no limit
+    /// Upload limit in bytes per second, such as 500KB, or `none`
     #[arg(long, value_name = "RATE", default_value = "none")]
     pub(crate) upload_limit: Limit,
 
-    /// Bytes a second to receive at most, such as 2MiB; `none` for no limit
+    /// Download limit in bytes per second, such as 2MiB, or `none`
     #[arg(long, value_name = "RATE", default_value = "none")]
     pub(crate) download_limit: Limit,
 
-    /// Neighbours at a time, from 1 to 1000
+    /// Maximum number of neighbors, from 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 55)]
     #[arg(value_parser = value_parser!(u16).range(1..=1000))]
     pub(crate) max_neighbors: u16,
@@ -177,41 +188,49 @@ pub(crate) struct Sharing {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Trading")]
 pub(crate) struct Trading {
-    /// Who may download from us
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = strategies())]
+    /// Choking algorithm
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Entry>())]
     pub(crate) choker: Strategy,
 
-    /// Which chunk is next
-    #[arg(long, value_name = "NAME", default_value_t, value_parser = orders())]
+    /// Order in which new chunks are requested
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Choose>())]
     pub(crate) order: Order,
 
-    /// How many neighbours may download because they are the fastest, from 1 to 100
+    /// Neighbors for which a chunk in progress comes before a new one
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<SeedContinues>())]
+    pub(crate) strict_priority: StrictPriority,
+
+    /// Number of neighbors to unchoke, from 1 to 100; some chokers add one
     #[arg(long, value_name = "N", default_value_t = 4)]
     #[arg(value_parser = value_parser!(u16).range(1..=100))]
     pub(crate) slots: u16,
 
-    /// How often the fastest are chosen anew, from 1s to 1h
+    /// Time between two rounds of choking, from 1s to 1h
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_period)]
     pub(crate) rechoke: Duration,
 
-    /// How often chance chooses one more, from 1s to 1h, in whole rounds of --rechoke
+    /// Time between two optimistic unchokes, from 1s to 1h; in whole rounds of --rechoke
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
     pub(crate) optimistic: Duration,
 
-    /// Let the chance in the decisions come from this number; time and network add their own
+    /// Seed for random choices; timing still differs from run to run
     #[arg(long, value_name = "N")]
     pub(crate) rng_seed: Option<u64>,
 }
 
-/// What is said about the decisions.
+/// Where the decisions are reported.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Explaining")]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Telling {
-    /// Write each decision with its reason to this file, as a line of JSON
+    /// Write each decision with its reason to this file, as lines of JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
 
-    /// Print each decision with its reason
+    /// Write every input of the peer, without the content, to this file, for `peer replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+
+    /// Print each decision that changes something, with its reason
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -220,7 +239,7 @@ pub(crate) struct Telling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<u64>);
 
-/// Below this a block of 16 KiB takes longer than most neighbours wait.
+/// Below this a block of 16 KiB takes longer than most neighbors wait.
 const LOWEST_LIMIT: u64 = 1000;
 
 impl FromStr for Limit {
@@ -236,22 +255,9 @@ impl FromStr for Limit {
     }
 }
 
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(rate) => write!(f, "{}/s", ByteSize(rate).display().si()),
-            None => f.write_str("none"),
-        }
-    }
-}
-
-fn strategies() -> impl TypedValueParser<Value = Strategy> {
-    PossibleValuesParser::new(["textbook", "mainline"]).try_map(|name| name.parse::<Strategy>())
-}
-
-fn orders() -> impl TypedValueParser<Value = Order> {
-    PossibleValuesParser::new(["rarest-first", "random", "in-order"])
-        .try_map(|name| name.parse::<Order>())
+fn by_name<T: Table + Send + Sync>() -> impl TypedValueParser<Value = Named<T>> {
+    let rows = Named::<T>::ALL.iter().map(|row| PossibleValue::new(row.name).help(row.about));
+    PossibleValuesParser::new(rows).try_map(|name| name.parse::<Named<T>>())
 }
 
 fn parse_size(text: &str) -> Result<u64> {
@@ -276,7 +282,7 @@ fn parse_period(text: &str) -> Result<Duration> {
 
 fn parse_peer(text: &str) -> Result<SocketAddr> {
     let address = text.parse().context("must be like 192.0.2.1:6881 or [2001:db8::1]:6881")?;
-    ensure!(is_dialable(address), "nobody can be reached there");
+    ensure!(is_dialable(address), "not an address that can be dialed");
     Ok(address)
 }
 
@@ -290,12 +296,12 @@ fn parse_tracker(text: &str) -> Result<String> {
         _ => (authority, None),
     };
     let port: Option<u16> =
-        port.map(str::parse).transpose().map_err(|_| anyhow!("has a port that is none"))?;
-    ensure!(!host.is_empty(), "names no host");
-    ensure!(!text.contains(|c: char| c.is_control() || c.is_whitespace()), "has a space in it");
+        port.map(str::parse).transpose().map_err(|_| anyhow!("invalid port"))?;
+    ensure!(!host.is_empty(), "missing host");
+    ensure!(!text.contains(|c: char| c.is_control() || c.is_whitespace()), "contains a space");
     match (scheme, port) {
-        (_, Some(0)) => bail!("has a port that is none"),
-        ("udp", None) => bail!("names no port, which a udp URL must"),
+        (_, Some(0)) => bail!("invalid port"),
+        ("udp", None) => bail!("missing port, which a udp URL needs"),
         ("http" | "https" | "udp", _) => Ok(text.to_owned()),
         _ => bail!("must begin with http://, https:// or udp://"),
     }
@@ -322,7 +328,8 @@ mod tests {
         let Ok(Command::Get(get)) = parse("peer get x.torrent") else { panic!("get") };
         let Sharing { listen, upload_limit, max_neighbors, trading, .. } = get.sharing;
         assert_eq!((listen, upload_limit, max_neighbors), (None, Limit(None), 55));
-        assert_eq!((trading.choker, trading.order), (Strategy::Textbook, Order::RarestFirst));
+        assert_eq!((trading.choker.name, trading.order.name), ("textbook", "rarest-first"));
+        assert_eq!(trading.strict_priority, StrictPriority::SEEDS);
         assert_eq!(trading.slots, 4);
         assert_eq!((trading.rechoke.as_secs(), trading.optimistic.as_secs()), (10, 30));
         assert_eq!((get.dir, get.leave), (PathBuf::from("."), false));
@@ -370,26 +377,25 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}: {error}");
         }
         let error = parse("peer seed x --choker kind").unwrap_err().to_string();
-        assert!(error.contains("[possible values: textbook, mainline]"), "{error}");
+        assert!(error.contains("[possible values: textbook, mainline, "), "{error}");
         let error = parse("peer create x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
     }
 
     #[test]
     fn a_limit_is_a_size_or_none() {
-        for (text, limit, shown) in [
-            ("none", None, "none"),
-            ("1000", Some(1000), "1.0 kB/s"),
-            ("500KB", Some(500_000), "500.0 kB/s"),
-            ("2MiB", Some(2_097_152), "2.1 MB/s"),
+        for (text, limit) in [
+            ("none", None),
+            ("1000", Some(1000)),
+            ("500KB", Some(500_000)),
+            ("2MiB", Some(2_097_152)),
         ] {
-            let parsed: Limit = text.parse().unwrap();
-            assert_eq!((parsed, parsed.to_string()), (Limit(limit), shown.to_owned()));
+            assert_eq!(text.parse::<Limit>().unwrap(), Limit(limit));
         }
     }
 
     #[test]
-    fn a_tracker_is_a_url_that_somebody_can_announce_to() {
+    fn a_tracker_is_a_url_that_a_peer_can_announce_to() {
         for good in [
             "http://127.0.0.1:6969/announce",
             "https://tracker.example/announce?passkey=1",
@@ -401,12 +407,12 @@ mod tests {
         for (bad, error) in [
             ("127.0.0.1:6969", "must be a URL such as http://127.0.0.1:6969/announce"),
             ("ftp://host/announce", "must begin with http://, https:// or udp://"),
-            ("http:///announce", "names no host"),
-            ("udp://host/announce", "names no port, which a udp URL must"),
-            ("udp://[::1]/announce", "names no port, which a udp URL must"),
-            ("http://host:99999/", "has a port that is none"),
-            ("udp://host:0", "has a port that is none"),
-            ("http://host/ann ounce", "has a space in it"),
+            ("http:///announce", "missing host"),
+            ("udp://host/announce", "missing port, which a udp URL needs"),
+            ("udp://[::1]/announce", "missing port, which a udp URL needs"),
+            ("http://host:99999/", "invalid port"),
+            ("udp://host:0", "invalid port"),
+            ("http://host/ann ounce", "contains a space"),
         ] {
             assert_eq!(parse_tracker(bad).unwrap_err().to_string(), error, "{bad}");
         }

@@ -1,237 +1,189 @@
-//! What a user sees of a running peer: a progress bar or plain lines, decisions as sentences, and
-//! events as JSON lines (`docs/events.md`).
+//! The output of a running peer: a progress bar or plain lines, decisions as sentences, and
+//! events as JSON lines (`docs/events.md`); and the record of a run.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{LineWriter, Write, stderr, stdout};
+use std::io::{BufWriter, LineWriter, Write, stderr, stdout};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bytesize::ByteSize;
-use indicatif::{ProgressBar, ProgressStyle};
+use common::moment::Moment;
+use common::report::Snapshot;
+use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use peer::decision::Decision;
-use peer::rate::PerSecond;
+use peer::record::{Start, Step, Writer};
 use peer::torrent::Torrent;
+use peer::units::{rate, size};
 use serde::Serialize;
 
 /// Shows one peer to the user.
 pub(crate) struct Reporter {
-    start: Instant,
-    total: u64,
+    /// In a swarm, the name of this peer and the channel that receives the name on completion.
+    swarm: Option<(Arc<str>, Sender<Arc<str>>)>,
     bar: ProgressBar,
-    /// Whether it has anything to say while nothing changes.
+    /// Whether plain lines stand in for the bar.
     lines: bool,
     verbosity: Verbosity,
     events: Option<EventFile>,
-    names: Names,
-    /// Told of the peer's completion, by its name.
-    completed: Option<Sender<String>>,
-    next: Instant,
-    samples: VecDeque<Sample>,
+    next: Moment,
 }
 
-/// Which decisions are printed.
+/// Which decisions are printed. Those that change nothing, of which each round has many, never are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verbosity {
     /// None.
     Quiet,
-    /// All but that a chunk came, of which there are too many.
+    /// All but verified chunks.
     Choices,
     /// All.
     All,
 }
 
-/// A file of JSON lines, which several peers may share.
+/// A file of JSON lines, which several peers may share. Each line goes out at once: a program may
+/// be following the file.
 #[derive(Clone)]
-pub(crate) struct EventFile {
-    /// Each line goes out at once: somebody may be following the file.
-    file: Arc<Mutex<Option<LineWriter<File>>>>,
-}
-
-/// Names for peers that are better than addresses, where they are known.
-#[derive(Clone, Default)]
-pub(crate) struct Names {
-    /// Of this peer.
-    own: Option<String>,
-    by_peer_id: BTreeMap<String, String>,
-    /// As far as they have connected.
-    by_address: BTreeMap<String, String>,
-}
-
-struct Sample {
-    at: Instant,
-    downloaded: u64,
-    uploaded: u64,
-}
+pub(crate) struct EventFile(Arc<Mutex<Option<LineWriter<File>>>>);
 
 /// How often a bar is drawn, and a plain line written.
 const BAR_INTERVAL: Duration = Duration::from_millis(250);
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The time over which rates are averaged for the eye.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
-
 impl Reporter {
-    /// A reporter of a peer with `total` bytes to have, whose times count from `start`.
-    pub(crate) fn new(total: u64, bar: ProgressBar, verbosity: Verbosity, start: Instant) -> Self {
+    /// A reporter of a peer whose content has `total` bytes.
+    pub(crate) fn new(
+        total: u64,
+        bar: ProgressBar,
+        verbosity: Verbosity,
+        events: Option<EventFile>,
+    ) -> Self {
         bar.set_length(total);
-        bar.set_style(
-            ProgressStyle::with_template("{prefix}{bar:30} {msg}").expect("a valid template"),
-        );
-        Self {
-            start,
-            total,
-            lines: bar.is_hidden(),
-            bar,
-            verbosity,
-            events: None,
-            names: Names::default(),
-            completed: None,
-            next: start,
-            samples: VecDeque::new(),
-        }
+        let template = "{prefix}{bar:30} {msg}";
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        let lines = bar.is_hidden();
+        Self { swarm: None, bar, lines, verbosity, events, next: Moment::START }
     }
 
-    /// Writes decisions into this file as well.
-    pub(crate) fn with_events(mut self, events: Option<EventFile>) -> Self {
-        self.events = events;
-        self
-    }
-
-    /// Uses names instead of addresses.
-    pub(crate) fn with_names(mut self, names: Names) -> Self {
-        self.bar.set_prefix(names.own.as_ref().map_or_else(String::new, |own| format!("{own:9}")));
-        self.names = names;
-        self
-    }
-
-    /// Says to somebody when all is there, instead of printing where it is; and leaves progress
-    /// to the bars.
-    pub(crate) fn with_completed(mut self, completed: Sender<String>) -> Self {
-        self.completed = Some(completed);
+    /// A member of a swarm: sends its name to `completed` when every chunk is verified, instead of
+    /// printing the path of the file, and leaves progress to the bars.
+    pub(crate) fn in_swarm(mut self, own: Arc<str>, completed: Sender<Arc<str>>) -> Self {
+        self.bar.set_prefix(format!("{own:9}"));
+        self.swarm = Some((own, completed));
         self.lines = false;
         self
     }
 
     /// A decision of the core.
-    pub(crate) fn decision(&mut self, decision: &Decision, now: Instant) {
-        let at = now.saturating_duration_since(self.start);
-        self.names.learn(decision);
+    pub(crate) fn decision(&mut self, decision: &Decision, now: Moment) {
+        let at = now.since_start();
         if let Some(events) = &self.events {
-            events.write(self.names.own.as_deref(), at, decision);
+            events.write(self.swarm.as_ref().map(|(own, _)| &**own), at, decision);
         }
         let needed = match decision {
+            // Only the events have these.
+            Decision::KeepUnchoked { .. } | Decision::KeepChoked { .. } => return,
             Decision::Verified { .. } => Verbosity::All,
-            _ => Verbosity::Choices,
+            Decision::Connect { .. }
+            | Decision::Refuse { .. }
+            | Decision::Disconnect { .. }
+            | Decision::Round { .. }
+            | Decision::Unchoke { .. }
+            | Decision::Choke { .. }
+            | Decision::BeginChunk { .. }
+            | Decision::Endgame { .. }
+            | Decision::RequestTimedOut { .. }
+            | Decision::HashFailed { .. }
+            | Decision::Complete { .. } => Verbosity::Choices,
         };
         if self.verbosity >= needed {
-            let sentence = self.names.put_in(&decision.to_string());
-            self.print(&format!("{:7.1} s  {sentence}", at.as_secs_f64()));
+            self.print(&format!("{:7.1} s  {decision}", at.as_secs_f64()));
         }
-    }
-
-    /// Something that the user should know and that does not end the peer.
-    pub(crate) fn warn(&self, text: &str) {
-        self.print(text);
     }
 
     /// The tracker answered with so many peers.
     pub(crate) fn tracker_answered(&self, peers: usize) {
         if self.verbosity == Verbosity::All {
-            self.print(&format!("the tracker names {peers} peers"));
+            self.print(&format!("the tracker returned {peers} peers"));
         }
     }
 
-    /// All is here, at this path.
+    /// Every chunk is verified; the content is at this path.
     ///
     /// # Errors
     /// If the path, which is the result, cannot be printed.
-    pub(crate) fn complete(&mut self, path: &Path, torrent: &Torrent, now: Instant) -> Result<()> {
+    pub(crate) fn complete(&mut self, path: &Path, torrent: &Torrent, now: Moment) -> Result<()> {
         self.next = now;
-        if let (Some(completed), Some(own)) = (&self.completed, &self.names.own) {
-            // Whoever waited may have given up.
-            if completed.send(own.clone()).is_err() {
-                log::debug!("{own} completed, and nobody wants to know");
+        if let Some((own, completed)) = &self.swarm {
+            // The swarm may have stopped waiting.
+            if completed.send(Arc::clone(own)).is_err() {
+                log::debug!("{own} completed after the swarm had ended");
             }
             return Ok(());
         }
         self.bar.suspend(|| print_result(path.display()))?;
-        let (took, totals) = (now.saturating_duration_since(self.start), torrent.totals());
+        let totals = torrent.totals();
         self.print(&format!(
             "complete: every chunk verified, {} downloaded in {:.1} s, {} uploaded so far",
             size(totals.downloaded),
-            took.as_secs_f64(),
+            now.since_start().as_secs_f64(),
             size(totals.uploaded),
         ));
         Ok(())
     }
 
     /// When [`Self::progress`] has something new to show.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Moment> {
         (self.lines || !self.bar.is_hidden()).then_some(self.next)
     }
 
-    /// Shows how far the peer is, if it is time.
-    pub(crate) fn progress(&mut self, torrent: &Torrent, now: Instant) {
+    /// Shows the progress, if it is time.
+    pub(crate) fn progress(&mut self, torrent: &Torrent, now: Moment) {
         if self.next_due().is_none_or(|next| next > now) {
             return;
         }
         self.next = now + if self.lines { LINE_INTERVAL } else { BAR_INTERVAL };
-        let done = self.total - torrent.left();
-        let totals = torrent.totals();
-        self.samples.push_back(Sample {
-            at: now,
-            downloaded: totals.downloaded,
-            uploaded: totals.uploaded,
-        });
-        while self.samples.len() > 2 && now - self.samples[0].at > RATE_WINDOW {
-            self.samples.pop_front();
-        }
-        let down = self.rate(|sample| sample.downloaded);
-        let up = self.rate(|sample| sample.uploaded);
-        let neighbors = torrent.neighbors().len();
-        let text = if torrent.is_complete() {
-            format!("seeding at {} to {}", PerSecond(up), counted(neighbors))
-        } else {
-            format!(
-                "{:3} % of {}, {} down, {} up, {}{}",
-                percent(done, self.total),
-                size(self.total),
-                PerSecond(down),
-                PerSecond(up),
-                counted(neighbors),
-                time_left(self.total - done, down),
-            )
-        };
-        self.bar.set_position(done);
+        let snapshot = torrent.snapshot(now);
+        let total = self.bar.length().unwrap_or_default();
+        self.bar.set_position(total - snapshot.left);
+        let text = status(&snapshot, total, self.bar.eta());
         self.bar.set_message(text.clone());
-        if self.lines && !torrent.is_complete() {
+        if self.lines && snapshot.left > 0 {
             say(text);
         }
     }
 
-    /// It is over.
+    /// The run ended.
     pub(crate) fn end(&mut self) {
         self.bar.finish();
     }
 
-    fn print(&self, text: &str) {
+    /// A line that the user should see.
+    pub(crate) fn print(&self, text: &str) {
         self.bar.suspend(|| say(text));
     }
+}
 
-    /// Bytes per second over the samples at hand.
-    fn rate(&self, bytes: impl Fn(&Sample) -> u64) -> u64 {
-        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else {
-            return 0;
-        };
-        let time = (last.at - first.at).as_millis();
-        let bytes = u128::from(bytes(last) - bytes(first));
-        (bytes * 1000).checked_div(time).map_or(0, |rate| u64::try_from(rate).unwrap_or(u64::MAX))
+/// A line about a peer of `total` bytes.
+fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
+    let neighbors = &snapshot.neighbors;
+    let up = rate(neighbors.iter().map(|neighbor| neighbor.upload_rate).sum());
+    let count = match neighbors.len() {
+        1 => "1 neighbor".to_owned(),
+        count => format!("{count} neighbors"),
+    };
+    if snapshot.left == 0 {
+        return format!("seeding at {up} to {count}");
     }
+    let down = neighbors.iter().map(|neighbor| neighbor.download_rate).sum();
+    let percent = percent(total - snapshot.left, total);
+    let (size, rate) = (size(total), rate(down));
+    let mut text = format!("{percent:3} % of {size}, {rate} down, {up} up, {count}");
+    if down > 0 && !left.is_zero() {
+        text.push_str(&format!(", {} left", FormattedDuration(left)));
+    }
+    text
 }
 
 impl EventFile {
@@ -239,10 +191,10 @@ impl EventFile {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let file = File::create(path)
             .with_context(|| format!("create the events file {}", path.display()))?;
-        Ok(Self { file: Arc::new(Mutex::new(Some(LineWriter::new(file)))) })
+        Ok(Self(Arc::new(Mutex::new(Some(LineWriter::new(file))))))
     }
 
-    /// Adds a line; after an error, which is told, nothing more is written.
+    /// Adds a line; after an error, which is logged, nothing more is written.
     fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -255,7 +207,7 @@ impl EventFile {
         // Milliseconds are precise enough, and short.
         let at = (at.as_secs_f64() * 1000.0).round() / 1000.0;
         let line = serde_json::to_string(&Line { at, own: peer, decision });
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let write = |file: &mut LineWriter<File>| writeln!(file, "{}", line?);
         if let Some(Err(error)) = file.as_mut().map(write) {
             log::error!("write the events file: {error}; no more events are written");
@@ -264,30 +216,68 @@ impl EventFile {
     }
 }
 
-impl Names {
-    /// This peer's own name, and those of others by their peer ids.
-    pub(crate) fn new(own: String, by_peer_id: BTreeMap<String, String>) -> Self {
-        Self { own: Some(own), by_peer_id, by_address: BTreeMap::new() }
+/// One peer's part in the file of a record, which several peers may share.
+#[derive(Clone)]
+pub(crate) struct RecordFile {
+    own: Arc<str>,
+    shared: Arc<Mutex<Recording>>,
+}
+
+struct Recording {
+    writer: Writer,
+    file: BufWriter<File>,
+    /// The first error; nothing is written after it.
+    failed: Option<std::io::Error>,
+}
+
+impl RecordFile {
+    /// A new file; what was there before is lost, as with any log.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file =
+            File::create(path).with_context(|| format!("create the record {}", path.display()))?;
+        let (writer, file) = (Writer::default(), BufWriter::new(file));
+        let shared = Arc::new(Mutex::new(Recording { writer, file, failed: None }));
+        let record = Self { own: "peer".into(), shared };
+        record.write(Writer::head);
+        Ok(record)
     }
 
-    fn learn(&mut self, decision: &Decision) {
-        if let Decision::Connect { peer, peer_id, .. } | Decision::Refuse { peer, peer_id, .. } =
-            decision
-            && let Some(name) = self.by_peer_id.get(peer_id)
-        {
-            self.by_address.insert(peer.to_string(), name.clone());
+    /// The part of the peer with this name.
+    pub(crate) fn of(&self, own: Arc<str>) -> Self {
+        Self { own, ..self.clone() }
+    }
+
+    /// The peer begins.
+    pub(crate) fn start(&self, start: &Start) {
+        self.write(|writer| writer.start(&self.own, start));
+    }
+
+    /// An input of the peer, and its outputs.
+    pub(crate) fn step(&self, step: Step) {
+        self.write(|writer| writer.step(&self.own, step));
+    }
+
+    /// The peer has ended.
+    ///
+    /// # Errors
+    /// If some of the record could not be written.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = shared.failed.take().map_or_else(|| shared.file.flush(), Err);
+        result.context("write the record")
+    }
+
+    fn write(&self, line: impl FnOnce(&mut Writer) -> String) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.failed.is_none() {
+            let line = line(&mut shared.writer);
+            shared.failed = shared.file.write_all(line.as_bytes()).err();
         }
-    }
-
-    /// The sentence with names for addresses.
-    fn put_in(&self, sentence: &str) -> String {
-        let named = |word: &str| self.by_address.get(word).cloned().unwrap_or_else(|| word.into());
-        sentence.split(' ').map(named).collect::<Vec<String>>().join(" ")
     }
 }
 
-/// Writes a line for people to stderr. That nobody reads it any more, as after `2>&1 | head`, is no
-/// reason to end, let alone to panic as `eprintln!` does.
+/// Writes a line for people to stderr. A closed stderr, as after `2>&1 | head`, is no reason to end,
+/// let alone to panic as `eprintln!` does.
 pub(crate) fn say(line: impl Display) {
     let _ = writeln!(stderr(), "{line}");
 }
@@ -297,26 +287,9 @@ pub(crate) fn print_result(line: impl Display) -> Result<()> {
     writeln!(stdout(), "{line}").context("cannot write to stdout")
 }
 
-/// Bytes as people read them.
-pub(crate) fn size(bytes: u64) -> String {
-    ByteSize(bytes).display().to_string()
-}
-
-fn counted(neighbors: usize) -> String {
-    format!("{neighbors} neighbour{}", if neighbors == 1 { "" } else { "s" })
-}
-
 /// Whole percent, rounded down: 100 only when nothing is missing.
 fn percent(done: u64, total: u64) -> u64 {
     u64::try_from(u128::from(done) * 100 / u128::from(total.max(1))).unwrap_or(100)
-}
-
-fn time_left(bytes: u64, rate: u64) -> String {
-    bytes.checked_div(rate).map_or_else(String::new, |seconds| match seconds {
-        0..3600 => format!(", {}:{:02} left", seconds / 60, seconds % 60),
-        3600..360_000 => format!(", {} h {:02} min left", seconds / 3600, seconds / 60 % 60),
-        _ => String::new(),
-    })
 }
 
 #[cfg(test)]
@@ -324,33 +297,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundred_percent_is_only_said_when_nothing_is_missing() {
+    fn a_hundred_percent_is_shown_only_when_nothing_is_missing() {
         assert_eq!(percent(999_999, 1_000_000), 99);
         assert_eq!(percent(1_000_000, 1_000_000), 100);
         assert_eq!(percent(u64::MAX - 1, u64::MAX), 99);
-    }
-
-    #[test]
-    fn the_time_left_is_said_if_it_can_be_told() {
-        assert_eq!(time_left(1000, 0), "");
-        assert_eq!(time_left(95_000, 1000), ", 1:35 left");
-        assert_eq!(time_left(7_500_000, 1000), ", 2 h 05 min left");
-        assert_eq!(time_left(u64::MAX, 1), "");
-    }
-
-    #[test]
-    fn names_stand_for_whole_addresses_only() {
-        let peer: std::net::SocketAddr = "127.0.0.1:688".parse().unwrap();
-        let by_peer_id = BTreeMap::from([("-KR0001-x".into(), "seed".into())]);
-        let mut names = Names::new("peer-1".into(), by_peer_id);
-        names.learn(&Decision::Connect {
-            peer,
-            peer_id: "-KR0001-x".into(),
-            direction: peer::remote::Direction::Incoming,
-        });
-        assert_eq!(
-            names.put_in("unchoke 127.0.0.1:688  as 127.0.0.1:6881"),
-            "unchoke seed  as 127.0.0.1:6881"
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, and whatever else ends a loop from outside: a flag, and a waker for each loop.
+//! Ctrl-C and other ways to end a loop from outside: a flag, and a waker for each loop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ impl Stop {
     /// One that Ctrl-C sets.
     ///
     /// # Errors
-    /// If the system does not take the handler.
+    /// If the handler cannot be installed.
     pub(crate) fn on_ctrl_c() -> Result<Self, ctrlc::Error> {
         let stop = Self::default();
         let handle = stop.clone();
@@ -37,12 +37,12 @@ impl Stop {
         }
     }
 
-    /// Has this loop woken when it is time.
+    /// Registers a loop to wake when it is time to stop.
     pub(crate) fn subscribe(&self, waker: Arc<Waker>) {
         self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(waker);
     }
 
-    /// Whether it is time.
+    /// Whether it is time to stop.
     pub(crate) fn is_stopped(&self) -> bool {
         self.0.stopped.load(Ordering::SeqCst)
     }

@@ -1,47 +1,51 @@
-//! The world: hosts with a [`Torrent`] each, a tracker, and a queue of what happens next.
+//! The world: hosts with a [`Torrent`] each, a tracker, and the event queue.
 //! `network.rs` is what lies between the hosts.
 //!
-//! It keeps the contract of the mio shell: actions are carried out in order, keys are never used
-//! again, a connection delivers in order, a block is taken from the core only when it can go out,
-//! and [`Event::TimedOut`] comes at the time of [`Torrent::next_timeout`].
+//! It keeps the contract of the mio shell: outputs are performed in order, keys are never
+//! reused, a connection delivers in order, the core is asked for a block only when it can be sent,
+//! and [`Input::TimedOut`] comes at the time of [`Torrent::next_timeout`].
 
 mod network;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::announce::{self, AnnounceRequest, AnnounceResponse, Family};
 use common::geometry::{Block, PieceIndex};
 use common::id::{InfoHash, PeerId};
-use common::message::Message;
 use common::moment::Moment;
 use fastrand::Rng;
 use tracker::swarms::{Full, Limits, Swarms};
 
 use super::links::{Downlink, Link, Uplink};
-use super::participant::{Conduct, Entry, HostId, Participant, Settings};
+use super::observe::Observer;
+use super::participant::{Conduct, HostId, Participant, Settings};
 use crate::PeerKey;
-use crate::torrent::{Action, Config, Event, Torrent, Verdict};
+use crate::torrent::{Config, Input, Output, Torrent, Verdict};
 use network::{End, Item};
 
 /// Peers that exchange one torrent in virtual time.
 #[derive(Debug)]
-pub struct World {
+pub struct World<O> {
+    /// Sees every decision.
+    pub observer: O,
     settings: Settings,
-    start: Instant,
-    now: Instant,
-    /// What happens next; of what happens at the same time, what was caused first.
-    queue: BTreeMap<(Instant, u64), Happening>,
-    /// How often something was put in the queue.
-    caused: u64,
+    now: Moment,
+    /// The earliest first; of simultaneous entries, the one that was scheduled first.
+    queue: BinaryHeap<Reverse<Due>>,
+    /// How many entries were ever scheduled.
+    scheduled: u64,
     hosts: Vec<Host>,
+    /// Hosts that are present or still to come, and lack something.
+    incomplete: usize,
     /// Both ends of every connection, each at the key that its host knows it by.
     ends: BTreeMap<PeerKey, End>,
     /// Connections that were ever opened.
     connections: u64,
+    carried: Carried,
     tracker: Swarms,
-    trace: Vec<Entry>,
     rng: Rng,
 }
 
@@ -56,9 +60,19 @@ struct Host {
     presence: Presence,
     /// Blocks on its disk with false bytes.
     false_blocks: BTreeSet<Block>,
-    /// The earliest [`Happening::Wakes`] in the queue.
-    wakes_at: Option<Instant>,
+    /// The earliest [`Scheduled::Wakes`] in the queue.
+    wakes_at: Option<Moment>,
     completed_at: Option<Duration>,
+    leaves_when_complete: bool,
+}
+
+/// Bytes of blocks that the network carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// They have left an uplink and have not arrived.
+    pub in_flight: u64,
+    /// The connection had ended when they arrived.
+    pub lost: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,22 +82,52 @@ enum Presence {
     Gone,
 }
 
+/// An entry of the queue.
 #[derive(Debug)]
-enum Happening {
+struct Due {
+    at: Moment,
+    /// How many entries were scheduled before it.
+    number: u64,
+    event: Scheduled,
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+#[derive(Debug)]
+enum Scheduled {
     Arrives(HostId),
+    Leaves(HostId),
     Wakes(HostId),
-    /// A call and the caller's handshake reach whom they are for.
-    Called {
-        caller: HostId,
+    /// A dial and the dialing host's handshake reach the other host.
+    Dialed {
+        by: HostId,
         address: SocketAddr,
     },
-    /// The answer to its handshake reaches the caller.
+    /// The answer to its handshake reaches the host that dialed.
     Answered {
         peer: PeerKey,
         address: SocketAddr,
     },
-    CallFailed {
-        caller: HostId,
+    DialFailed {
+        by: HostId,
         address: SocketAddr,
     },
     /// A block has left the uplink.
@@ -92,12 +136,12 @@ enum Happening {
         peer: PeerKey,
         block: Block,
     },
-    /// Something reaches the downlink at this end.
+    /// An item reaches the downlink at this end.
     Reached {
         end: PeerKey,
         item: Item,
     },
-    /// Something is through the downlink.
+    /// An item has passed the downlink.
     Delivered {
         end: PeerKey,
         item: Item,
@@ -116,41 +160,55 @@ enum Happening {
 /// All peers listen on the first of BitTorrent's ports (BEP 3).
 const PORT: u16 = 6881;
 
-/// There is one torrent in the world, so any name will do.
+/// The world has one torrent, so any name will do.
 const INFO_HASH: InfoHash = InfoHash([0; 20]);
 
-impl World {
-    /// An empty world at time `start`; any instant will do. All chance in it comes from `seed`.
-    pub fn new(settings: Settings, seed: u64, start: Instant) -> Self {
+impl<O: Observer + Default> World<O> {
+    /// An empty world. All its randomness comes from `seed`.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Self::observed_by(O::default(), settings, seed)
+    }
+}
+
+impl<O: Observer> World<O> {
+    /// An empty world with this observer.
+    pub fn observed_by(observer: O, settings: Settings, seed: u64) -> Self {
+        let now = Moment::START;
         Self {
+            observer,
             tracker: Swarms::new(settings.announce_interval, Limits::default()),
             settings,
-            start,
-            now: start,
-            queue: BTreeMap::new(),
-            caused: 0,
+            now,
+            queue: BinaryHeap::new(),
+            scheduled: 0,
             hosts: Vec::new(),
+            incomplete: 0,
             ends: BTreeMap::new(),
             connections: 0,
-            trace: Vec::new(),
+            carried: Carried::default(),
             rng: Rng::with_seed(seed),
         }
     }
 
     /// The usual configuration, with a peer id of its own.
     pub fn config(&mut self) -> Config {
-        let mut random = [0; 12];
-        self.rng.fill(&mut random);
-        Config::new(PeerId::from_random(random))
+        Config { listen_port: Some(PORT), ..Config::new(self.new_peer_id()) }
     }
 
-    /// Lets a peer in, at once or when its time comes.
+    fn new_peer_id(&mut self) -> PeerId {
+        let mut random = [0; 12];
+        self.rng.fill(&mut random);
+        PeerId::from_random(random)
+    }
+
+    /// Adds a peer, at once or when its time comes.
     pub fn add_peer(&mut self, participant: Participant) -> HostId {
         let Participant { config, link, have, arrives_at, conduct } = participant;
-        let arrives_at = (self.start + arrives_at).max(self.now);
+        let arrives_at = (Moment::START + arrives_at).max(self.now);
         let host = HostId(u32::try_from(self.hosts.len()).expect("fewer than 2^24 hosts"));
         let peer_id = config.peer_id;
         let seed = self.rng.u64(..);
+        self.incomplete += usize::from(!have.is_full());
         self.hosts.push(Host {
             torrent: Torrent::new(config, self.settings.geometry, have, seed, arrives_at),
             peer_id,
@@ -162,36 +220,47 @@ impl World {
             false_blocks: BTreeSet::new(),
             wakes_at: None,
             completed_at: None,
+            leaves_when_complete: false,
         });
-        self.cause(arrives_at, Happening::Arrives(host));
+        self.schedule(arrives_at, Scheduled::Arrives(host));
         host
     }
 
-    /// A user tells a peer, which must be here, of another.
+    /// A user names another peer to a peer, which must be present.
     pub fn introduce(&mut self, host: HostId, other: HostId) {
-        self.tell(host, Event::PeerNamed { address: address(other) });
-        self.rearm(host);
+        self.tell(host, Input::PeerNamed { address: address(other) });
+    }
+
+    /// A peer leaves as soon as it has everything.
+    pub fn leave_when_complete(&mut self, host: HostId) {
+        self.host_mut(host).leaves_when_complete = true;
     }
 
     /// A peer leaves for good: it tells the tracker, and its connections close.
     pub fn leave(&mut self, host: HostId) {
-        self.tell(host, Event::Leaving);
+        self.tell(host, Input::Leaving);
+        let leaving = self.host_mut(host);
+        if leaving.presence != Presence::Gone && !leaving.torrent.is_complete() {
+            self.incomplete -= 1;
+        }
         self.host_mut(host).presence = Presence::Gone;
-        let peers: Vec<PeerKey> = self.peer(host).neighbors().map(|(peer, _)| peer).collect();
+        let peers: Vec<PeerKey> =
+            self.peer(host).neighbors().map(|neighbor| neighbor.identity.key).collect();
         peers.into_iter().for_each(|peer| self.close(peer));
     }
 
-    /// Lets so much time pass.
+    /// Runs for this time.
     pub fn run_for(&mut self, time: Duration) {
         self.run_until(|_| false, time);
     }
 
-    /// Lets time pass until something is so, for `at_most` so long. Says whether it is so.
+    /// Runs until the condition holds, for at most this time. Returns whether it holds. It is
+    /// evaluated after every event, so it should be cheap.
     pub fn run_until(&mut self, is_so: impl Fn(&Self) -> bool, at_most: Duration) -> bool {
         let end = self.now + at_most;
         while !is_so(self) {
-            match self.queue.first_key_value() {
-                Some((&(at, _), _)) if at <= end => self.step(),
+            match self.queue.peek() {
+                Some(Reverse(due)) if due.at <= end => self.step(),
                 Some(_) | None => {
                     self.now = end;
                     return false;
@@ -203,7 +272,7 @@ impl World {
 
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
-        self.now - self.start
+        self.now.since_start()
     }
 
     /// The core of a peer.
@@ -211,57 +280,48 @@ impl World {
         &self.hosts[host.0 as usize].torrent
     }
 
+    /// The blocks that have left their sender and were not delivered.
+    pub fn carried(&self) -> Carried {
+        self.carried
+    }
+
     /// When a peer that did not come with everything had it, counted from the start.
     pub fn completed_at(&self, host: HostId) -> Option<Duration> {
         self.hosts[host.0 as usize].completed_at
     }
 
-    /// Whether all that are in the world or still to come have everything.
+    /// Whether all peers that are present or still to come have everything.
     pub fn all_complete(&self) -> bool {
-        let complete = |host: &Host| host.presence == Presence::Gone || host.torrent.is_complete();
-        self.hosts.iter().all(complete)
+        self.incomplete == 0
     }
 
-    /// Every decision of every peer, in order.
-    pub fn trace(&self) -> &[Entry] {
-        &self.trace
-    }
-
-    /// Who is reached at this address, be it where it listens or where it called from.
+    /// The host at this address, be it where it listens or where it dialed from.
     pub fn host_at(&self, address: SocketAddr) -> Option<HostId> {
-        let IpAddr::V4(ip) = address.ip() else { return None };
-        let number = u32::from(ip).checked_sub(u32::from(FIRST_ADDRESS))?;
-        ((number as usize) < self.hosts.len()).then_some(HostId(number))
+        host_with(address).filter(|host| (host.0 as usize) < self.hosts.len())
     }
 
     fn step(&mut self) {
-        let Some(((at, _), happening)) = self.queue.pop_first() else { return };
+        let Some(Reverse(Due { at, event, .. })) = self.queue.pop() else { return };
         self.now = at;
-        match happening {
-            Happening::Arrives(host) => {
-                // It may have been told to leave before it came.
+        match event {
+            Scheduled::Arrives(host) => {
+                // It may have left before it came.
                 if self.host_mut(host).presence == Presence::Expected {
                     self.host_mut(host).presence = Presence::Here;
                     self.rearm(host);
                 }
             }
-            Happening::Wakes(host) => self.on_wake(host),
-            Happening::Called { caller, address } => self.on_called(caller, address),
-            Happening::Answered { peer, address } => self.on_answered(peer, address),
-            Happening::CallFailed { caller, address } => {
-                self.tell(caller, Event::ConnectFailed { address });
-                self.rearm(caller);
-            }
-            Happening::WentOut { host, peer, block } => self.on_went_out(host, peer, block),
-            Happening::Reached { end, item } => self.on_reached(end, item),
-            Happening::Delivered { end, item } => self.deliver(end, item),
-            Happening::Checked { host, piece, verdict } => {
-                self.tell(host, Event::PieceChecked { piece, verdict });
-                self.rearm(host);
-            }
-            Happening::TrackerAnswered { host, answer } => {
-                self.tell(host, answer.map_or(Event::AnnounceFailed, announced));
-                self.rearm(host);
+            Scheduled::Leaves(host) => self.leave(host),
+            Scheduled::Wakes(host) => self.on_wake(host),
+            Scheduled::Dialed { by, address } => self.on_dialed(by, address),
+            Scheduled::Answered { peer, address } => self.on_answered(peer, address),
+            Scheduled::DialFailed { by, address } => self.tell(by, Input::DialFailed { address }),
+            Scheduled::WentOut { host, peer, block } => self.on_went_out(host, peer, block),
+            Scheduled::Reached { end, item } => self.on_reached(end, item),
+            Scheduled::Delivered { end, item } => self.deliver(end, item),
+            Scheduled::Checked { host, piece, verdict } => self.on_checked(host, piece, verdict),
+            Scheduled::TrackerAnswered { host, answer } => {
+                self.tell(host, answer.map_or(Input::AnnounceFailed, announced));
             }
         }
     }
@@ -269,64 +329,80 @@ impl World {
     fn on_wake(&mut self, host: HostId) {
         let now = self.now;
         let sleeper = self.host_mut(host);
-        // Only the earliest counts: what was due later may have been put forward.
+        // Only the earliest counts: a later one may have been moved forward.
         if sleeper.wakes_at != Some(now) {
             return;
         }
         sleeper.wakes_at = None;
-        if sleeper.torrent.next_timeout(now).is_some_and(|due| due <= now) {
-            self.tell(host, Event::TimedOut);
+        if sleeper.torrent.next_timeout().is_some_and(|due| due <= now) {
+            self.tell(host, Input::TimedOut);
+        } else {
+            self.rearm(host);
         }
-        self.rearm(host);
     }
 
-    /// Tells a peer that something happened which no other peer's bytes came with.
-    fn tell(&mut self, host: HostId, event: Event) {
-        self.tell_of(host, event, Conduct::Honest);
+    fn on_checked(&mut self, host: HostId, piece: PieceIndex, verdict: Verdict) {
+        if verdict == Verdict::Bad {
+            self.reconnect_liars(host);
+        }
+        self.tell(host, Input::PieceChecked { piece, verdict });
     }
 
-    /// Tells a peer what happened, and carries out what it answers.
-    fn tell_of(&mut self, host: HostId, event: Event, sender: Conduct) {
+    /// Hands an input to a peer, and performs its outputs.
+    fn tell(&mut self, host: HostId, input: Input) {
         if self.is_here(host) {
             let now = self.now;
-            let actions = self.host_mut(host).torrent.handle(event, now);
-            actions.into_iter().for_each(|action| self.carry_out(host, action, sender));
+            self.host_mut(host).torrent.handle(input, now);
+            self.carry_out_all(host);
+            self.send_blocks(host);
+            self.rearm(host);
         }
     }
 
-    fn carry_out(&mut self, host: HostId, action: Action, sender: Conduct) {
-        match action {
-            Action::Connect { address } => self.call(host, address),
-            Action::Send { peer, message } => {
-                let withheld = self.host_mut(host).conduct == Conduct::NeverUnchokes
-                    && message == Message::Unchoke;
-                if !withheld {
-                    self.send(peer, Item::Message(message));
+    fn carry_out_all(&mut self, host: HostId) {
+        while let Some(output) = self.host_mut(host).torrent.poll() {
+            self.carry_out(host, output);
+        }
+    }
+
+    fn carry_out(&mut self, host: HostId, output: Output) {
+        match output {
+            Output::Dial { address } => self.dial(host, address),
+            Output::Send { peer, message } => self.send(peer, Item::Message(message)),
+            Output::UploadReady { peer, share } => {
+                self.host_mut(host).uplink.turns.push(peer, share);
+            }
+            Output::SendBlock { peer, block } => self.send_block(host, peer, block),
+            // Blocks come whole, and their bytes exist only in thought.
+            Output::AcceptBlock { .. } | Output::SkipBlock { .. } => {}
+            Output::DropPiece(piece) => {
+                self.host_mut(host).false_blocks.retain(|block| block.piece() != piece);
+            }
+            Output::KeepBlock { peer, block } => {
+                let is_false = self.conduct_at(peer) != Conduct::Honest;
+                let false_blocks = &mut self.host_mut(host).false_blocks;
+                if is_false {
+                    false_blocks.insert(block);
+                } else {
+                    false_blocks.remove(&block);
                 }
             }
-            Action::Upload { peer } => {
-                self.host_mut(host).uplink.queue(peer);
-                self.send_blocks(host);
-            }
-            Action::Disconnect { peer, reason: _ } => self.close(peer),
-            Action::WriteBlock(block) => {
-                let false_blocks = &mut self.host_mut(host).false_blocks;
-                match sender {
-                    Conduct::SendsFalseData => false_blocks.insert(block),
-                    Conduct::Honest | Conduct::NeverUnchokes => false_blocks.remove(&block),
-                };
-            }
-            Action::CheckPiece(piece) => {
+            Output::CheckPiece(piece) => {
                 let mut false_blocks = self.host_mut(host).false_blocks.iter();
                 let bad = false_blocks.any(|block| block.piece() == piece);
                 let verdict = if bad { Verdict::Bad } else { Verdict::Good };
-                self.cause(self.now, Happening::Checked { host, piece, verdict });
+                self.schedule(self.now, Scheduled::Checked { host, piece, verdict });
             }
-            Action::Announce { event, num_want } => self.announce(host, event, num_want),
-            Action::Explain(decision) => {
-                self.trace.push(Entry { at: self.elapsed(), host, decision });
+            Output::Disconnect { peer, reason: _ } => self.close(peer),
+            Output::Announce { event, num_want } => self.announce(host, event, num_want),
+            Output::Explain(decision) => self.observer.decision(self.now, host, decision),
+            Output::Complete => {
+                self.host_mut(host).completed_at = Some(self.elapsed());
+                self.incomplete -= 1;
+                if self.host_mut(host).leaves_when_complete {
+                    self.schedule(self.now, Scheduled::Leaves(host));
+                }
             }
-            Action::Complete => self.host_mut(host).completed_at = Some(self.elapsed()),
         }
     }
 
@@ -347,28 +423,27 @@ impl World {
         };
         let back = self.now + 2 * link.delay;
         let from = address(host).ip();
-        let now = Moment::START + (self.now - self.start);
-        let answer = self.tracker.announce(from, &request, &[Family::V4], now, &mut self.rng);
-        self.cause(back, Happening::TrackerAnswered { host, answer });
+        let answer = self.tracker.announce(from, &request, &[Family::V4], self.now, &mut self.rng);
+        self.schedule(back, Scheduled::TrackerAnswered { host, answer });
     }
 
-    /// Sees to it that a peer is woken when it wants to be.
+    /// Schedules the next timeout of a peer.
     fn rearm(&mut self, host: HostId) {
         let now = self.now;
         let sleeper = self.host_mut(host);
         if sleeper.presence != Presence::Here {
             return;
         }
-        let Some(due) = sleeper.torrent.next_timeout(now).map(|due| due.max(now)) else { return };
+        let Some(due) = sleeper.torrent.next_timeout().map(|due| due.max(now)) else { return };
         if sleeper.wakes_at.is_none_or(|wakes_at| due < wakes_at) {
             sleeper.wakes_at = Some(due);
-            self.cause(due, Happening::Wakes(host));
+            self.schedule(due, Scheduled::Wakes(host));
         }
     }
 
-    fn cause(&mut self, at: Instant, happening: Happening) {
-        self.caused += 1;
-        self.queue.insert((at, self.caused), happening);
+    fn schedule(&mut self, at: Moment, event: Scheduled) {
+        self.scheduled += 1;
+        self.queue.push(Reverse(Due { at, number: self.scheduled, event }));
     }
 
     fn is_here(&self, host: HostId) -> bool {
@@ -380,7 +455,7 @@ impl World {
     }
 }
 
-/// Host 0 is here; a private network of 2^24 addresses (RFC 1918).
+/// The address of host 0, in a private network of 2^24 addresses (RFC 1918).
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
 
 /// Where a peer listens.
@@ -388,8 +463,14 @@ fn address(host: HostId) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::from(u32::from(FIRST_ADDRESS) + host.0), PORT))
 }
 
-fn announced(answer: AnnounceResponse) -> Event {
-    Event::Announced {
+/// The host that has or would have this address.
+pub(in crate::sim) fn host_with(address: SocketAddr) -> Option<HostId> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    u32::from(ip).checked_sub(u32::from(FIRST_ADDRESS)).map(HostId)
+}
+
+fn announced(answer: AnnounceResponse) -> Input {
+    Input::Announced {
         interval: Duration::from_secs(answer.interval.into()),
         min_interval: answer.min_interval.map(|seconds| Duration::from_secs(seconds.into())),
         peers: answer.peers,

@@ -1,19 +1,20 @@
-//! Connections between hosts: calls and handshakes, messages in order, blocks over the links.
+//! Connections between hosts: dials and handshakes, messages in order, blocks over the links.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::geometry::Block;
-use common::message::Message;
+use common::moment::Moment;
+use common::report::{Direction, Identity};
+use common::wire::Message;
 
-use super::{Happening, Host, PORT, Presence, World, address};
+use super::{Host, PORT, Scheduled, World, address};
 use crate::PeerKey;
 use crate::decision::DisconnectReason;
-use crate::remote::Direction;
-use crate::sim::HostId;
 use crate::sim::links::transmission;
-use crate::torrent::Event;
+use crate::sim::{Conduct, HostId, Observer};
+use crate::torrent::Input;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -22,10 +23,10 @@ pub(super) struct End {
     remote: HostId,
     /// A block of it is on the uplink.
     sending: bool,
-    /// What was said since that block began, and goes out after it.
+    /// Messages that were queued since that block began, and go out after it.
     behind: VecDeque<Item>,
-    /// When the last thing that reached this end is through the downlink.
-    received_until: Instant,
+    /// When the last item that reached this end has passed the downlink.
+    received_until: Moment,
 }
 
 /// What travels over a connection.
@@ -35,25 +36,25 @@ pub(super) enum Item {
     Close,
 }
 
-/// A peer that calls has a port that its system chose; the first of those (RFC 6335).
+/// A peer that dials has an ephemeral port; this is the first of those (RFC 6335).
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 
-impl World {
+impl<O: Observer> World<O> {
     /// The way there, the way back and the way there again: TCP's handshake, then ours.
-    pub(super) fn call(&mut self, caller: HostId, address: SocketAddr) {
-        let near = self.hosts[caller.0 as usize].link.delay;
-        let way = self.host_at(address).map_or(near, |callee| self.delay(caller, callee));
-        self.cause(self.now + 3 * way, Happening::Called { caller, address });
+    pub(super) fn dial(&mut self, by: HostId, address: SocketAddr) {
+        let near = self.hosts[by.0 as usize].link.delay;
+        let way = self.host_at(address).map_or(near, |to| self.delay(by, to));
+        self.schedule(self.now + 3 * way, Scheduled::Dialed { by, address });
     }
 
-    pub(super) fn on_called(&mut self, caller: HostId, called: SocketAddr) {
-        if !self.is_here(caller) {
+    pub(super) fn on_dialed(&mut self, by: HostId, dialed: SocketAddr) {
+        if !self.is_here(by) {
             return;
         }
-        let callee = self.host_at(called).filter(|&host| self.is_here(host));
-        let Some(callee) = callee.filter(|_| called.port() == PORT) else {
-            let back = self.now + self.hosts[caller.0 as usize].link.delay;
-            return self.cause(back, Happening::CallFailed { caller, address: called });
+        let to = self.host_at(dialed).filter(|&host| self.is_here(host));
+        let Some(to) = to.filter(|_| dialed.port() == PORT) else {
+            let back = self.now + self.hosts[by.0 as usize].link.delay;
+            return self.schedule(back, Scheduled::DialFailed { by, address: dialed });
         };
         let outgoing = PeerKey(2 * self.connections);
         let incoming = other_end(outgoing);
@@ -61,78 +62,91 @@ impl World {
         let port = u16::try_from(port).expect("there are 2^14 ephemeral ports");
         self.connections += 1;
 
-        self.ends.insert(outgoing, End::new(caller, callee, self.now));
-        self.ends.insert(incoming, End::new(callee, caller, self.now));
-        let back = self.now + self.delay(caller, callee);
-        self.cause(back, Happening::Answered { peer: outgoing, address: called });
-        let connected = Event::Connected {
-            peer: incoming,
-            address: SocketAddr::new(address(caller).ip(), port),
-            direction: Direction::Incoming,
-            peer_id: self.hosts[caller.0 as usize].peer_id,
-        };
-        self.tell(callee, connected);
-        self.rearm(callee);
+        self.ends.insert(outgoing, End::new(by, to, self.now));
+        self.ends.insert(incoming, End::new(to, by, self.now));
+        let back = self.now + self.delay(by, to);
+        self.schedule(back, Scheduled::Answered { peer: outgoing, address: dialed });
+        let from = SocketAddr::new(address(by).ip(), port);
+        self.connected(incoming, from, Direction::Incoming);
     }
 
     pub(super) fn on_answered(&mut self, peer: PeerKey, address: SocketAddr) {
-        let Some(&End { host, remote, .. }) = self.ends.get(&peer) else { return };
+        let Some(&End { host, .. }) = self.ends.get(&peer) else { return };
         if !self.is_here(host) {
             return self.close(peer);
         }
-        let peer_id = self.hosts[remote.0 as usize].peer_id;
-        let direction = Direction::Outgoing;
-        self.tell(host, Event::Connected { peer, address, direction, peer_id });
-        self.rearm(host);
+        self.connected(peer, address, Direction::Outgoing);
     }
 
-    /// Puts something on its way, behind the block that is on the uplink.
+    fn connected(&mut self, key: PeerKey, address: SocketAddr, direction: Direction) {
+        let End { host, remote, .. } = self.ends[&key];
+        let Host { peer_id, conduct, .. } = self.hosts[remote.0 as usize];
+        let peer_id = match conduct {
+            Conduct::Honest | Conduct::SendsFalseData => peer_id,
+            Conduct::SendsFalseDataUnderNewIds | Conduct::LeavesMidPiece => self.new_peer_id(),
+        };
+        let neighbor = Identity { key, address, peer_id, name: None };
+        self.tell(host, Input::Connected { neighbor, direction, extensions: true });
+    }
+
+    /// Sends an item, behind the block that is on the uplink.
     pub(super) fn send(&mut self, peer: PeerKey, item: Item) {
         let Some(end) = self.ends.get_mut(&peer) else { return };
         if end.sending {
             end.behind.push_back(item);
         } else {
             let (from, to) = (end.host, end.remote);
-            let reached = Happening::Reached { end: other_end(peer), item };
-            self.cause(self.now + self.delay(from, to), reached);
+            let reached = Scheduled::Reached { end: other_end(peer), item };
+            self.schedule(self.now + self.delay(from, to), reached);
         }
     }
 
-    /// Fills the uplink if it is free. A block that is on it cannot be called back.
+    /// Fills the uplink if it is free.
     pub(super) fn send_blocks(&mut self, host: HostId) {
         let now = self.now;
-        let Host { torrent, uplink, link, presence, .. } = &mut self.hosts[host.0 as usize];
-        if *presence != Presence::Here || link.up == 0 || uplink.busy {
-            return;
+        while self.is_here(host) && self.hosts[host.0 as usize].link.up > 0 {
+            let Host { torrent, uplink, .. } = self.host_mut(host);
+            if uplink.busy {
+                return;
+            }
+            let Some(peer) = uplink.turns.pop() else { return };
+            torrent.handle(Input::Writable { peer }, now);
+            self.carry_out_all(host);
         }
-        while let Some(peer) = uplink.next() {
-            let Some(block) = torrent.next_upload(peer, now) else { continue };
-            uplink.busy = true;
-            let end = self.ends.get_mut(&peer).expect("the core names blocks for open connections");
-            end.sending = true;
-            let out = now + transmission(block.length(), link.up);
-            return self.cause(out, Happening::WentOut { host, peer, block });
-        }
+    }
+
+    /// The core has named a block for the free uplink. From now on it cannot be canceled.
+    pub(super) fn send_block(&mut self, host: HostId, peer: PeerKey, block: Block) {
+        let Host { uplink, link, .. } = self.host_mut(host);
+        uplink.busy = true;
+        let out = transmission(block.length(), link.up);
+        let end = self.ends.get_mut(&peer).expect("the core names blocks for open connections");
+        end.sending = true;
+        self.schedule(self.now + out, Scheduled::WentOut { host, peer, block });
     }
 
     pub(super) fn on_went_out(&mut self, host: HostId, peer: PeerKey, block: Block) {
-        let uplink = &mut self.host_mut(host).uplink;
-        uplink.busy = false;
+        self.host_mut(host).uplink.busy = false;
         if let Some(end) = self.ends.get_mut(&peer) {
             end.sending = false;
             let behind = std::mem::take(&mut end.behind);
+            self.carried.in_flight += u64::from(block.length());
             self.send(peer, Item::Message(Message::Piece(block)));
             behind.into_iter().for_each(|item| self.send(peer, item));
-            self.host_mut(host).uplink.queue(peer);
-            self.tell(host, Event::Sent { peer, block });
+            let share = self.peer(host).share(peer);
+            self.host_mut(host).uplink.turns.push(peer, share);
+            self.tell(host, Input::Sent { peer, block });
+        } else {
+            self.send_blocks(host);
+            self.rearm(host);
         }
-        self.send_blocks(host);
-        self.rearm(host);
     }
 
     pub(super) fn on_reached(&mut self, end: PeerKey, item: Item) {
         let now = self.now;
-        let Some(&End { host, received_until, .. }) = self.ends.get(&end) else { return };
+        let Some(&End { host, received_until, .. }) = self.ends.get(&end) else {
+            return self.lose(&item);
+        };
         let through = match &item {
             Item::Message(Message::Piece(block)) => {
                 let Host { downlink, link, .. } = self.host_mut(host);
@@ -143,33 +157,82 @@ impl World {
         };
         self.ends.get_mut(&end).expect("it was found above").received_until = through;
         if through > now || received_until == now {
-            self.cause(through, Happening::Delivered { end, item });
+            self.schedule(through, Scheduled::Delivered { end, item });
         } else {
             self.deliver(end, item);
         }
     }
 
     pub(super) fn deliver(&mut self, end: PeerKey, item: Item) {
-        let Some(&End { host, remote, .. }) = self.ends.get(&end) else { return };
+        let Some(&End { host, remote, .. }) = self.ends.get(&end) else {
+            return self.lose(&item);
+        };
         match item {
             Item::Message(message) => {
-                let conduct = self.hosts[remote.0 as usize].conduct;
-                self.tell_of(host, Event::Received { peer: end, message }, conduct);
+                let block = if let Message::Piece(block) = message { Some(block) } else { None };
+                self.tell(host, Input::Received { peer: end, message });
+                if let Some(block) = block {
+                    self.carried.in_flight -= u64::from(block.length());
+                    self.observer.delivered(self.now, remote, host, block);
+                    self.tell(host, Input::BlockArrived { peer: end, block });
+                    if let Some(remote) = self.ends.get(&end).map(|end| end.remote)
+                        && self.hosts[remote.0 as usize].conduct == Conduct::LeavesMidPiece
+                    {
+                        self.reconnect(remote, host);
+                    }
+                }
             }
             Item::Close => {
                 self.ends.remove(&end);
                 let reason = DisconnectReason::Closed;
-                self.tell(host, Event::Disconnected { peer: end, reason });
+                self.tell(host, Input::Disconnected { peer: end, reason });
             }
         }
-        self.rearm(host);
     }
 
-    /// Closes our end now. What is on the way still comes, and then the other end hears of it.
+    /// What arrives where the connection has ended is lost.
+    fn lose(&mut self, item: &Item) {
+        if let Item::Message(Message::Piece(block)) = item {
+            self.carried.in_flight -= u64::from(block.length());
+            self.carried.lost += u64::from(block.length());
+        }
+    }
+
+    /// The conduct of the host at the other side of this end.
+    pub(super) fn conduct_at(&self, end: PeerKey) -> Conduct {
+        let remote = self.ends.get(&end).map(|end| end.remote);
+        remote.map_or(Conduct::Honest, |remote| self.hosts[remote.0 as usize].conduct)
+    }
+
+    /// After a failed piece, the neighbors that lie and change their peer id reconnect.
+    pub(super) fn reconnect_liars(&mut self, host: HostId) {
+        let to_host = |end: &&End| end.remote == host;
+        let liars: BTreeSet<HostId> =
+            self.ends.values().filter(to_host).map(|end| end.host).collect();
+        for liar in liars {
+            if self.hosts[liar.0 as usize].conduct == Conduct::SendsFalseDataUnderNewIds {
+                self.reconnect(liar, host);
+            }
+        }
+    }
+
+    /// Closes the connections of one host to another, and dials it again.
+    pub(super) fn reconnect(&mut self, host: HostId, remote: HostId) {
+        let mine = |(_, end): &(&PeerKey, &End)| end.host == host && end.remote == remote;
+        let ends: Vec<_> = self.ends.iter().filter(mine).map(|(&end, _)| end).collect();
+        for end in ends {
+            let reason = DisconnectReason::Closed;
+            self.close(end);
+            self.tell(host, Input::Disconnected { peer: end, reason });
+        }
+        self.dial(host, address(remote));
+    }
+
+    /// Closes our end now. The other end notices once what is in flight has arrived.
     pub(super) fn close(&mut self, peer: PeerKey) {
         if let Some(End { host, remote, .. }) = self.ends.remove(&peer) {
-            let reached = Happening::Reached { end: other_end(peer), item: Item::Close };
-            self.cause(self.now + self.delay(host, remote), reached);
+            let reached = Scheduled::Reached { end: other_end(peer), item: Item::Close };
+            self.schedule(self.now + self.delay(host, remote), reached);
         }
     }
 
@@ -179,7 +242,7 @@ impl World {
 }
 
 impl End {
-    fn new(host: HostId, remote: HostId, now: Instant) -> Self {
+    fn new(host: HostId, remote: HostId, now: Moment) -> Self {
         Self { host, remote, sending: false, behind: VecDeque::new(), received_until: now }
     }
 }
@@ -190,19 +253,18 @@ fn other_end(peer: PeerKey) -> PeerKey {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "an instant to count from")]
 mod tests {
     use common::bitfield::Bitfield;
     use common::geometry::Geometry;
 
     use super::*;
-    use crate::sim::{Conduct, Link, Participant, Settings};
+    use crate::sim::{Conduct, Link, Participant, Settings, Trace};
 
     /// A seed that sends a block a second, and a leecher that receives two.
-    fn seed_and_leecher() -> (World, [HostId; 2]) {
+    fn seed_and_leecher() -> (World<Trace>, [HostId; 2]) {
         let geometry = Geometry::new(1 << 20, 1 << 16).unwrap();
         let announce_interval = Duration::from_secs(1800);
-        let mut world = World::new(Settings { geometry, announce_interval }, 1, Instant::now());
+        let mut world = World::new(Settings { geometry, announce_interval }, 1);
         let haves = [Bitfield::full(16), Bitfield::empty(16)];
         let hosts = haves.map(|have| {
             let participant = Participant {
@@ -218,30 +280,31 @@ mod tests {
     }
 
     #[test]
-    fn a_block_takes_as_long_as_its_way() {
+    fn a_block_takes_the_time_of_its_path() {
         let (mut world, [_, leecher]) = seed_and_leecher();
-        let came = |world: &World| world.peer(leecher).totals().downloaded > 0;
+        let came = |world: &World<Trace>| world.peer(leecher).totals().downloaded > 0;
         assert!(world.run_until(came, Duration::from_secs(10)));
-        // Of 10 ms: 2 to the tracker and back; of 20 ms: 3 to call, 1 for the answer, which the
+        // Of 10 ms: 2 to the tracker and back; of 20 ms: 3 to dial, 1 for the answer, which the
         // bitfield follows; then interested, unchoke, request, and the block over both links.
         let delays = Duration::from_millis(2 * 10 + (3 + 1 + 3 + 1) * 20);
         assert_eq!(world.elapsed(), delays + Duration::from_millis(1000 + 500));
     }
 
     #[test]
-    fn what_is_said_while_a_block_goes_out_comes_after_it() {
+    fn messages_sent_during_a_block_arrive_after_it() {
         let (mut world, [seed, leecher]) = seed_and_leecher();
-        let sends = |world: &World| world.ends.values().any(|end| end.sending);
+        let sends = |world: &World<Trace>| world.ends.values().any(|end| end.sending);
         assert!(world.run_until(sends, Duration::from_secs(10)));
         let (&peer, _) = world.ends.iter().find(|(_, end)| end.host == seed).unwrap();
         world.send(peer, Item::Message(Message::Choke));
-        let choked = |world: &World| world.peer(leecher).neighbors().all(|(_, r)| r.peer_choking);
+        let choked =
+            |world: &World<Trace>| world.peer(leecher).neighbors().all(|other| other.peer_choking);
         assert!(world.run_until(choked, Duration::from_secs(10)));
         assert_eq!(world.peer(leecher).totals().downloaded, 16 * 1024);
     }
 
     #[test]
-    fn a_call_to_nobody_fails() {
+    fn a_dial_to_no_peer_fails() {
         let (mut world, [seed, leecher]) = seed_and_leecher();
         world.leave(seed);
         world.introduce(leecher, seed);

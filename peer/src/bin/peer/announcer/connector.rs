@@ -1,7 +1,7 @@
 //! TCP connections for ureq from an address that we choose.
 //!
-//! A tracker takes the address that it sees, so a peer that listens on one address has to announce
-//! from it. ureq leaves that to the system; its chain of connectors lets us put in our own.
+//! A tracker lists the address that it sees, so a peer that listens on one address must announce
+//! from it. ureq leaves the choice to the system, but accepts a connector of ours.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -14,24 +14,15 @@ use ureq::unversioned::transport::{
 
 /// Opens TCP connections from one address, or from any.
 #[derive(Debug)]
-pub(super) struct BoundConnector {
-    bind: Option<IpAddr>,
-}
+pub(super) struct BoundConnector(pub(super) Option<IpAddr>);
 
 impl BoundConnector {
-    pub(super) fn new(bind: Option<IpAddr>) -> Self {
-        Self { bind }
-    }
-
-    fn open(&self, address: SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
+    fn open(&self, address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if let Some(bind) = self.bind {
+        if let Some(bind) = self.0 {
             socket.bind(&SocketAddr::new(bind, 0).into())?;
         }
-        match timeout {
-            Some(timeout) => socket.connect_timeout(&address.into(), timeout)?,
-            None => socket.connect(&address.into())?,
-        }
+        socket.connect_timeout(&address.into(), timeout)?;
         Ok(socket.into())
     }
 }
@@ -46,36 +37,33 @@ impl Connector for BoundConnector {
     ) -> Result<Option<TcpTransport>, ureq::Error> {
         let addresses = details.addrs.iter().copied();
         let addresses: Vec<SocketAddr> = addresses
-            .filter(|address| self.bind.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4()))
+            .filter(|address| self.0.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4()))
             .collect();
-        // An address that is silent, as IPv6 ones often are, leaves time for the others.
+        // A silent address, as IPv6 ones often are, must leave time for the others.
         let parts = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let timeout = details.timeout.not_zero().map(|left| *left / parts);
+        let timeout = *details.timeout.after / parts;
 
+        let config = details.config;
+        let (input, output) = (config.input_buffer_size(), config.output_buffer_size());
         let mut error = io::Error::new(ErrorKind::AddrNotAvailable, "no address of our family");
         for address in addresses {
             match self.open(address, timeout) {
-                Ok(stream) => return Ok(Some(TcpTransport::new(stream, details))),
+                Ok(stream) => {
+                    let buffers = LazyBuffers::new(input, output);
+                    return Ok(Some(TcpTransport { stream, buffers }));
+                }
                 Err(failed) => error = failed,
             }
         }
-        Err(in_ureqs_words(error, details.timeout))
+        Err(ureq_error(error, details.timeout))
     }
 }
 
-/// A TCP connection as ureq wants it: with buffers and changing timeouts.
+/// A TCP connection with the buffers and timeouts that ureq expects.
 #[derive(Debug)]
 pub(super) struct TcpTransport {
     stream: TcpStream,
     buffers: LazyBuffers,
-}
-
-impl TcpTransport {
-    fn new(stream: TcpStream, details: &ConnectionDetails<'_>) -> Self {
-        let (input, output) =
-            (details.config.input_buffer_size(), details.config.output_buffer_size());
-        Self { stream, buffers: LazyBuffers::new(input, output) }
-    }
 }
 
 impl Transport for TcpTransport {
@@ -86,7 +74,7 @@ impl Transport for TcpTransport {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.set_write_timeout(timeout.not_zero().map(|left| *left))?;
         let output = &self.buffers.output()[..amount];
-        self.stream.write_all(output).map_err(|error| in_ureqs_words(error, timeout))
+        self.stream.write_all(output).map_err(|error| ureq_error(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
@@ -95,18 +83,18 @@ impl Transport for TcpTransport {
         }
         self.stream.set_read_timeout(timeout.not_zero().map(|left| *left))?;
         let read = self.stream.read(self.buffers.input_append_buf());
-        let length = read.map_err(|error| in_ureqs_words(error, timeout))?;
+        let length = read.map_err(|error| ureq_error(error, timeout))?;
         self.buffers.input_appended(length);
         Ok(length > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // For keeping connections for later, which we do not.
+        // ureq asks this before it reuses a connection, which our agent never does.
         false
     }
 }
 
-fn in_ureqs_words(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+fn ureq_error(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     // Unix and Windows disagree on what a timeout is.
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),

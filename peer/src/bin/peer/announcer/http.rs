@@ -1,6 +1,6 @@
 //! Announces over HTTP and, with the feature `tls`, HTTPS (BEP 3).
 //!
-//! ureq does the protocol: trackers answer in chunks, redirect, and are often behind TLS.
+//! ureq does the protocol: trackers send chunked answers, redirect, and often use TLS.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use ureq::unversioned::transport::Connector;
 
 use super::connector::BoundConnector;
 
-/// Redirects followed. One to another path and one to https are usual.
+/// Most redirects followed. One to another path and one to https are usual.
 const MAX_REDIRECTS: u32 = 5;
 
-/// An agent whose connections come from the address `bind`.
+/// An agent that connects from the address `bind`.
 pub(super) fn agent(bind: Option<IpAddr>) -> Agent {
     let config = Agent::config_builder()
         // A proxy would announce its own address instead of ours.
         .proxy(None)
         .max_redirects(MAX_REDIRECTS)
-        // Some trackers put a failure reason below a status of 4xx.
+        // Some trackers send a failure reason with a status of 4xx.
         .http_status_as_error(false)
         // The next announce is many minutes away.
         .max_idle_connections(0)
         .user_agent(concat!("peer/", env!("CARGO_PKG_VERSION")))
         .build();
-    let connector = ().chain(BoundConnector::new(bind));
+    let connector = ().chain(BoundConnector(bind));
     #[cfg(feature = "tls")]
     let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
     Agent::with_parts(config, connector, DefaultResolver::default())
 }
 
-/// Announces to the tracker at `url`, in no longer than `timeout`.
+/// Announces to the tracker at `url`.
 pub(super) fn announce(
     agent: &Agent,
     url: &str,
@@ -63,7 +63,7 @@ fn fetch(
     Ok((answer.status(), body))
 }
 
-/// The error in words for a user.
+/// The error as a user of trackers would say it.
 fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
     match error {
         ureq::Error::Io(error) => error.into(),
@@ -81,17 +81,15 @@ pub(super) mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::thread;
 
-    use common::announce::Event;
-    use common::id::{InfoHash, PeerId};
-
+    use super::super::tests::announce as request;
     use super::*;
 
-    const PATIENT: Duration = Duration::from_secs(20);
+    const LONG: Duration = Duration::from_secs(20);
 
     /// A tracker that answers every request with `respond`: the URL to announce to, and the heads
-    /// of the requests that it got.
+    /// of the requests that it received.
     pub(crate) fn scripted(
-        respond: impl Fn(&mut TcpStream) + Send + 'static,
+        mut respond: impl FnMut(&mut TcpStream) + Send + 'static,
     ) -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/announce", listener.local_addr().unwrap());
@@ -101,7 +99,7 @@ pub(super) mod tests {
                 let mut stream = stream.unwrap();
                 let lines = BufReader::new(&mut stream).lines().map_while(Result::ok);
                 let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-                // A test may not care.
+                // A test may ignore them.
                 let _ = got.send(head.join("\n"));
                 respond(&mut stream);
             }
@@ -109,38 +107,23 @@ pub(super) mod tests {
         (url, heads)
     }
 
-    /// A tracker that answers everybody with these bytes.
+    /// A tracker that answers every request with these bytes.
     pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> (String, Receiver<String>) {
         let answer = answer.into();
-        // Who has read enough may have gone.
+        // The client may close before it has read all.
         scripted(move |stream| drop(stream.write_all(&answer)))
     }
 
-    fn request() -> AnnounceRequest {
-        AnnounceRequest {
-            info_hash: InfoHash([b'h'; 20]),
-            peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: 1,
-            event: Some(Event::Started),
-            num_want: Some(50),
-            key: 1,
-            tracker_id: None,
-        }
-    }
-
     fn ask(url: &str) -> Result<AnnounceResponse> {
-        announce(&agent(None), url, &request(), PATIENT)
+        announce(&agent(None), url, &request(None), LONG)
     }
 
-    fn ok(body: &str) -> String {
+    pub(crate) fn ok(body: &str) -> String {
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 
     #[test]
-    fn an_answer_may_come_in_every_form_of_http() {
+    fn every_form_of_http_answer_is_understood() {
         let body = "d8:intervali9e5:peers6:\x7f\0\0\x01\x1a1e";
         for answer in [
             ok(body),
@@ -159,7 +142,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_request_closes_the_connection_and_says_who_asks() {
+    fn the_request_closes_the_connection_and_names_the_program() {
         let (url, heads) = answering(ok("d8:intervali9ee"));
         ask(&url).unwrap();
         let head = heads.recv().unwrap().to_ascii_lowercase();
@@ -169,14 +152,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn odd_values_are_made_usable() {
+    fn odd_values_become_usable() {
         let (url, _) = answering(ok("d8:intervali-5e5:peers5:12345e"));
         let response = ask(&url).unwrap();
         assert_eq!((response.interval, response.peers), (1, vec![]));
     }
 
     #[test]
-    fn what_goes_wrong_is_said() {
+    fn an_error_says_what_went_wrong() {
         let status = |status, body| format!("HTTP/1.1 {status}\r\n\r\n{body}");
         for (answer, error) in [
             (ok("d14:failure reason7:go awaye"), "the tracker says: go away"),
@@ -197,7 +180,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_redirect_is_followed_but_not_for_ever() {
+    fn a_redirect_is_followed_but_not_forever() {
         let (url, _) = answering(ok("d8:intervali9ee"));
         let (there, _) = answering(format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\n\r\n"));
         assert_eq!(ask(&there).unwrap().interval, 9);
@@ -219,26 +202,26 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_silent_tracker_is_given_up() {
+    fn a_silent_tracker_times_out() {
         // The system accepts for a listener that does not.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/announce", listener.local_addr().unwrap());
         let timeout = Duration::from_millis(50);
-        let error = announce(&agent(None), &url, &request(), timeout).unwrap_err();
+        let error = announce(&agent(None), &url, &request(None), timeout).unwrap_err();
         assert_eq!(error.to_string(), "no answer within 50ms");
     }
 
-    /// Other systems have but one loopback address.
+    /// Other systems have only one loopback address.
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_tracker_sees_the_address_that_was_chosen() {
+    fn the_tracker_sees_the_chosen_address() {
         let (see, seen) = channel();
         let (url, _) = scripted(move |stream| {
             see.send(stream.peer_addr().unwrap().ip()).unwrap();
             stream.write_all(ok("d8:intervali9ee").as_bytes()).unwrap();
         });
         let us = IpAddr::from([127, 0, 0, 5]);
-        announce(&agent(Some(us)), &url, &request(), PATIENT).unwrap();
+        announce(&agent(Some(us)), &url, &request(None), LONG).unwrap();
         assert_eq!(seen.recv().unwrap(), us);
     }
 

@@ -1,9 +1,5 @@
 //! Announces in packets (BEP 15): first a connection id, then the announce with it.
 
-#![allow(clippy::disallowed_methods, reason = "a shell: packets are sent again after a time")]
-
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
@@ -14,70 +10,75 @@ use common::announce::{AnnounceRequest, AnnounceResponse, Family};
 use fastrand::Rng;
 use log::debug;
 
-/// The connections with one tracker, by its addresses.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(BTreeMap<SocketAddr, Session>);
-
-impl Sessions {
-    /// Announces to the first address of `server`, a host and a port, that answers.
-    ///
-    /// Sends a packet as often as there are `waits`, and waits that long each time.
-    pub(super) fn announce(
-        &mut self,
-        server: &str,
-        bind: Option<IpAddr>,
-        announce: &AnnounceRequest,
-        waits: &[Duration],
-        rng: &mut Rng,
-    ) -> Result<AnnounceResponse> {
-        let mut addresses: Vec<_> =
-            server.to_socket_addrs().with_context(|| format!("cannot find {server}"))?.collect();
-        addresses.retain(|address| bind.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4()));
-        // What it had under another address is worth nothing any more.
-        self.0.retain(|address, _| addresses.contains(address));
-
-        let mut last_error = anyhow!("{server} has no address of our family");
-        for address in addresses {
-            let answer = self
-                .session(address, bind)
-                .and_then(|session| session.announce(announce, waits, rng));
-            match answer {
-                Ok(response) => return Ok(response),
-                Err(error) => {
-                    self.0.remove(&address);
-                    last_error = error;
-                }
-            }
-        }
-        Err(last_error)
-    }
-
-    fn session(&mut self, address: SocketAddr, bind: Option<IpAddr>) -> Result<&mut Session> {
-        match self.0.entry(address) {
-            Entry::Occupied(session) => Ok(session.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(Session::open(address, bind)?)),
-        }
-    }
-}
-
-/// A socket for one address of a tracker.
-#[derive(Debug)]
-struct Session {
-    /// Connected: what others send does not reach us.
-    socket: UdpSocket,
-    address: SocketAddr,
-    /// The id that the tracker gave, and until when it can be used.
-    connection: Option<(u64, Instant)>,
-}
-
-/// BEP 15: "a client can use a connection ID until one minute after it has received it".
-const CONNECTION_ID_LIFE: Duration = Duration::from_secs(60);
+/// Most addresses of one tracker that are tried.
+const MAX_ADDRESSES: usize = 4;
 
 /// Any datagram fits.
 const BUFFER_LENGTH: usize = 64 * 1024;
 
-impl Session {
-    fn open(address: SocketAddr, bind: Option<IpAddr>) -> Result<Self> {
+/// Announces to the tracker of a URL, given without `udp://`.
+///
+/// Sends a packet as often as there are `waits`, and waits that long each time.
+pub(super) fn announce(
+    url: &str,
+    bind: Option<IpAddr>,
+    announce: &AnnounceRequest,
+    waits: &[Duration],
+    rng: &mut Rng,
+) -> Result<AnnounceResponse> {
+    let server = url.split(['/', '?', '#']).next().filter(|server| !server.is_empty());
+    let server = server.context("missing host")?;
+    let addresses = server.to_socket_addrs().with_context(|| format!("cannot resolve {server}"))?;
+    let addresses: Vec<_> = addresses
+        .filter(|address| bind.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4()))
+        .take(MAX_ADDRESSES)
+        .collect();
+    announce_to(&addresses, bind, announce, waits, rng)
+}
+
+/// Announces to the first address that answers. The addresses share each wait, so that one that is
+/// silent leaves time for the others.
+fn announce_to(
+    addresses: &[SocketAddr],
+    bind: Option<IpAddr>,
+    announce: &AnnounceRequest,
+    waits: &[Duration],
+    rng: &mut Rng,
+) -> Result<AnnounceResponse> {
+    let mut last_error = anyhow!("the tracker has no address of our family");
+    let mut usable = addresses.to_vec();
+    for wait in waits {
+        let mut silent = Vec::new();
+        for &address in &usable {
+            let deadline = Instant::now()
+                + *wait / u32::try_from(usable.len()).expect("at most MAX_ADDRESSES");
+            let answer = Exchange::open(address, bind, deadline)
+                .and_then(|exchange| exchange.announce(announce, rng));
+            match answer {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) => silent.push(address),
+                Err(error) => last_error = error,
+            }
+        }
+        if silent.is_empty() {
+            return Err(last_error);
+        }
+        usable = silent;
+    }
+    bail!("no answer within {:?}", waits.iter().sum::<Duration>())
+}
+
+/// One try with one address of a tracker.
+#[derive(Debug)]
+struct Exchange {
+    /// Connected: packets from other addresses do not reach us.
+    socket: UdpSocket,
+    address: SocketAddr,
+    deadline: Instant,
+}
+
+impl Exchange {
+    fn open(address: SocketAddr, bind: Option<IpAddr>, deadline: Instant) -> Result<Self> {
         let local = bind.unwrap_or(match Family::of(address) {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -85,81 +86,48 @@ impl Session {
         let socket =
             UdpSocket::bind((local, 0)).with_context(|| format!("cannot send from {local}"))?;
         socket.connect(address).with_context(|| format!("cannot reach {address}"))?;
-        Ok(Self { socket, address, connection: None })
+        Ok(Self { socket, address, deadline })
     }
 
+    /// Connects and announces; `None` if there is no answer at the deadline.
+    ///
+    /// A lost packet costs both steps: the connection id may have expired meanwhile.
     fn announce(
-        &mut self,
+        &self,
         announce: &AnnounceRequest,
-        waits: &[Duration],
-        rng: &mut Rng,
-    ) -> Result<AnnounceResponse> {
-        for &wait in waits {
-            if let Some(response) = self.try_once(announce, Instant::now() + wait, rng)? {
-                return Ok(response);
-            }
-            // A packet was lost, or the tracker has forgotten the id: begin again.
-            self.connection = None;
-        }
-        bail!("no answer within {:?}", waits.iter().sum::<Duration>())
-    }
-
-    /// Connects if need be, and announces; `None` if an answer is not there at the deadline.
-    fn try_once(
-        &mut self,
-        announce: &AnnounceRequest,
-        deadline: Instant,
         rng: &mut Rng,
     ) -> Result<Option<AnnounceResponse>> {
-        let usable = self.connection.filter(|&(_, until)| Instant::now() < until);
-        let connection_id = match usable {
-            Some((connection_id, _)) => connection_id,
-            None => {
-                let Some(connection_id) = self.connect(deadline, rng)? else { return Ok(None) };
-                self.connection = Some((connection_id, Instant::now() + CONNECTION_ID_LIFE));
-                connection_id
+        let sent = rng.u32(..);
+        let request = Request::Connect { transaction_id: sent };
+        let connection_id = self.send(&request, sent, |answer| match answer {
+            Response::Connect { transaction_id, connection_id } => {
+                Some((transaction_id, connection_id))
             }
-        };
+            Response::Announce { .. } | Response::Scrape { .. } | Response::Error { .. } => None,
+        })?;
+        let Some(connection_id) = connection_id else { return Ok(None) };
+
         let sent = rng.u32(..);
         let announce = announce.clone();
         let request = Request::Announce { connection_id, transaction_id: sent, announce };
-        self.exchange(&request, sent, deadline, |answer| match answer {
-            Response::Announce { transaction_id, response } if transaction_id == sent => {
-                Some(response)
-            }
-            Response::Connect { .. }
-            | Response::Announce { .. }
-            | Response::Scrape { .. }
-            | Response::Error { .. } => None,
+        self.send(&request, sent, |answer| match answer {
+            Response::Announce { transaction_id, response } => Some((transaction_id, response)),
+            Response::Connect { .. } | Response::Scrape { .. } | Response::Error { .. } => None,
         })
     }
 
-    fn connect(&self, deadline: Instant, rng: &mut Rng) -> Result<Option<u64>> {
-        let sent = rng.u32(..);
-        let request = Request::Connect { transaction_id: sent };
-        self.exchange(&request, sent, deadline, |answer| match answer {
-            Response::Connect { transaction_id, connection_id } if transaction_id == sent => {
-                Some(connection_id)
-            }
-            Response::Connect { .. }
-            | Response::Announce { .. }
-            | Response::Scrape { .. }
-            | Response::Error { .. } => None,
-        })
-    }
-
-    /// Sends a request, and returns the first packet that `accept` makes something of.
-    fn exchange<T>(
+    /// Sends a request, and returns its answer. `read` takes the transaction id and the content out
+    /// of a packet of the right kind.
+    fn send<T>(
         &self,
         request: &Request,
         sent: u32,
-        deadline: Instant,
-        accept: impl Fn(Response) -> Option<T>,
+        read: impl Fn(Response) -> Option<(u32, T)>,
     ) -> Result<Option<T>> {
         self.socket.send(&request.encode()).context("cannot send")?;
         let mut buffer = vec![0; BUFFER_LENGTH];
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = self.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
@@ -173,12 +141,12 @@ impl Session {
                 Ok(Response::Error { transaction_id, message }) if transaction_id == sent => {
                     bail!("the tracker says: {message}")
                 }
-                Ok(answer) => {
-                    if let Some(accepted) = accept(answer) {
-                        return Ok(Some(accepted));
+                Ok(answer) => match read(answer) {
+                    Some((transaction_id, content)) if transaction_id == sent => {
+                        return Ok(Some(content));
                     }
-                    debug!("{}: an answer to something else", self.address);
-                }
+                    Some(_) | None => debug!("{}: not an answer to our request", self.address),
+                },
                 Err(error) => debug!("{}: {error}", self.address),
             }
         }
@@ -195,33 +163,32 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
     use std::thread;
 
-    use common::id::{InfoHash, PeerId};
-
+    use super::super::tests::{announce, response};
     use super::*;
 
-    const PATIENT: &[Duration] = &[Duration::from_secs(20)];
+    const LONG: &[Duration] = &[Duration::from_secs(20)];
 
-    /// A tracker that answers a request with what `respond` makes of it: its address, and the
-    /// requests that it got.
+    /// A tracker that answers each request with the packets of `respond`: its address, and the
+    /// requests that it received.
     fn scripted(
         mut respond: impl FnMut(Request) -> Vec<Vec<u8>> + Send + 'static,
-    ) -> (String, Receiver<Request>) {
+    ) -> (SocketAddr, Receiver<Request>) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let server = socket.local_addr().unwrap().to_string();
+        let address = socket.local_addr().unwrap();
         let (got, requests) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 2048];
             loop {
                 let (length, from) = socket.recv_from(&mut buffer).unwrap();
                 let request = Request::decode(&buffer[..length]).unwrap();
-                // A test may not care.
+                // A test may ignore them.
                 let _ = got.send(request.clone());
                 for packet in respond(request) {
                     socket.send_to(&packet, from).unwrap();
                 }
             }
         });
-        (server, requests)
+        (address, requests)
     }
 
     /// What a tracker should answer.
@@ -233,82 +200,30 @@ mod tests {
             Request::Announce { transaction_id, .. } => {
                 Response::Announce { transaction_id, response: response(9) }
             }
-            Request::Scrape { .. } => panic!("nobody asked for a scrape"),
+            Request::Scrape { .. } => panic!("no test scrapes"),
         }
     }
 
-    fn response(interval: u32) -> AnnounceResponse {
-        AnnounceResponse {
-            interval,
-            min_interval: None,
-            seeders: Some(0),
-            leechers: Some(1),
-            peers: vec!["127.0.0.1:6881".parse().unwrap()],
-            warning: None,
-            tracker_id: None,
-        }
-    }
-
-    fn ask(sessions: &mut Sessions, server: &str, waits: &[Duration]) -> Result<AnnounceResponse> {
-        let announce = AnnounceRequest {
-            info_hash: InfoHash([b'h'; 20]),
-            peer_id: PeerId(*b"-KR0001-abcdefghijkl"),
-            port: 6881,
-            uploaded: 0,
-            downloaded: 0,
-            left: 1,
-            event: None,
-            num_want: Some(50),
-            key: 1,
-            tracker_id: None,
-        };
-        sessions.announce(server, None, &announce, waits, &mut Rng::with_seed(1))
-    }
-
-    fn is_connect(request: &Request) -> bool {
-        matches!(request, Request::Connect { .. })
-    }
-
-    #[test]
-    fn a_connection_id_is_used_again() {
-        let (server, requests) = scripted(|request| vec![answer(&request).encode(Family::V4)]);
-        let mut sessions = Sessions::default();
-        assert_eq!(ask(&mut sessions, &server, PATIENT).unwrap(), response(9));
-        assert_eq!(ask(&mut sessions, &server, PATIENT).unwrap(), response(9));
-        let connects: Vec<_> = requests.try_iter().map(|request| is_connect(&request)).collect();
-        assert_eq!(connects, [true, false, false]);
-    }
-
-    #[test]
-    fn a_connection_id_is_not_used_for_longer_than_a_minute() {
-        let (server, requests) = scripted(|request| vec![answer(&request).encode(Family::V4)]);
-        let mut sessions = Sessions::default();
-        ask(&mut sessions, &server, PATIENT).unwrap();
-        let session = sessions.0.values_mut().next().unwrap();
-        let Some((_, until)) = &mut session.connection else { panic!("it is connected") };
-        assert!(*until <= Instant::now() + Duration::from_secs(60));
-        *until = Instant::now();
-        ask(&mut sessions, &server, PATIENT).unwrap();
-        let connects = requests.try_iter().filter(is_connect).count();
-        assert_eq!(connects, 2);
+    fn ask(addresses: &[SocketAddr], waits: &[Duration]) -> Result<AnnounceResponse> {
+        announce_to(addresses, None, &announce(None), waits, &mut Rng::with_seed(1))
     }
 
     #[test]
     fn a_lost_packet_is_sent_again() {
         for lost in 0..2 {
             let mut count = 0;
-            let (server, _) = scripted(move |request| {
+            let (tracker, _) = scripted(move |request| {
                 count += 1;
                 if count == lost + 1 { vec![] } else { vec![answer(&request).encode(Family::V4)] }
             });
             let waits = [50, 200, 1_000, 20_000].map(Duration::from_millis);
-            assert_eq!(ask(&mut Sessions::default(), &server, &waits).unwrap(), response(9));
+            assert_eq!(ask(&[tracker], &waits).unwrap(), response(9));
         }
     }
 
     #[test]
-    fn what_answers_nothing_that_was_asked_is_ignored() {
-        let (server, _) = scripted(|request| {
+    fn packets_that_answer_no_request_of_ours_are_ignored() {
+        let (tracker, _) = scripted(|request| {
             let other = match answer(&request) {
                 Response::Connect { transaction_id, .. } => {
                     // The wrong answer to the right number.
@@ -322,15 +237,15 @@ mod tests {
             };
             let error = Response::Error { transaction_id: 0, message: "not for you".into() };
             let garbage = vec![0xff; 3];
-            let true_one = answer(&request).encode(Family::V4);
-            vec![garbage, other.encode(Family::V4), error.encode(Family::V4), true_one]
+            let right = answer(&request).encode(Family::V4);
+            vec![garbage, other.encode(Family::V4), error.encode(Family::V4), right]
         });
-        assert_eq!(ask(&mut Sessions::default(), &server, PATIENT).unwrap(), response(9));
+        assert_eq!(ask(&[tracker], LONG).unwrap(), response(9));
     }
 
     #[test]
-    fn an_error_of_the_tracker_is_shown_and_ends_the_session() {
-        let (server, requests) = scripted(|request| {
+    fn an_error_of_the_tracker_is_shown() {
+        let (tracker, requests) = scripted(|request| {
             let response = match request {
                 Request::Announce { transaction_id, .. } => {
                     Response::Error { transaction_id, message: "go away".into() }
@@ -339,24 +254,37 @@ mod tests {
             };
             vec![response.encode(Family::V4)]
         });
-        let mut sessions = Sessions::default();
-        for _ in 0..2 {
-            let error = ask(&mut sessions, &server, PATIENT).unwrap_err().to_string();
-            assert_eq!(error, "the tracker says: go away");
-        }
-        assert_eq!(requests.try_iter().filter(is_connect).count(), 2);
+        let error = ask(&[tracker], &LONG.repeat(2)).unwrap_err().to_string();
+        assert_eq!(error, "the tracker says: go away");
+        assert_eq!(requests.try_iter().count(), 2);
     }
 
     #[test]
-    fn a_silent_tracker_is_given_up() {
+    fn a_silent_tracker_is_asked_again_and_then_times_out() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let server = socket.local_addr().unwrap().to_string();
-        let waits = [Duration::from_millis(10), Duration::from_millis(20)];
-        let error = ask(&mut Sessions::default(), &server, &waits).unwrap_err().to_string();
+        let waits = [10, 20].map(Duration::from_millis);
+        let error = ask(&[socket.local_addr().unwrap()], &waits).unwrap_err().to_string();
         assert_eq!(error, "no answer within 30ms");
         socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 2048];
         let packets = std::iter::from_fn(|| socket.recv(&mut buffer).ok());
         assert_eq!(packets.collect::<Vec<_>>(), [16, 16]);
+    }
+
+    #[test]
+    fn a_silent_address_leaves_time_for_the_next() {
+        let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (tracker, _) = scripted(|request| vec![answer(&request).encode(Family::V4)]);
+        let waits = [100, 20_000].map(Duration::from_millis);
+        let addresses = [silent.local_addr().unwrap(), tracker];
+        assert_eq!(ask(&addresses, &waits).unwrap(), response(9));
+    }
+
+    #[test]
+    fn a_url_may_lack_a_host() {
+        for url in ["", "/announce"] {
+            let answer = super::announce(url, None, &announce(None), LONG, &mut Rng::with_seed(1));
+            assert_eq!(answer.unwrap_err().to_string(), "missing host");
+        }
     }
 }

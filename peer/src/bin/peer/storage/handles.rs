@@ -1,41 +1,43 @@
 //! Open files of one torrent: a bounded number, whatever the number of files.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
+use super::claim::Claim;
+
 /// Most files open at a time: far below the 256 of macOS, which sockets need too.
 const MAX_OPEN: usize = 64;
 
-/// What may be done with the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    /// `NAME`.
-    ReadOnly,
-    /// `NAME.part`.
-    ReadAndWrite,
+/// An open file. Its cursor means nothing: every access names its offset.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) file: File,
+    /// For messages.
+    pub(crate) path: PathBuf,
 }
 
-/// Opens files below one root and keeps those open that were used last.
+/// Opens files below one root and keeps open the ones used last.
 #[derive(Debug)]
 pub(super) struct Handles {
-    root: PathBuf,
-    access: Access,
-    /// Numbers of files; the one used last stands last.
-    open: Vec<(usize, Arc<File>)>,
+    /// A file or a folder.
+    pub(super) root: PathBuf,
+    /// To `NAME.part`, as long as the files are there; only then are they written to.
+    pub(super) claim: Option<Claim>,
+    /// By their numbers; the one used last stands last.
+    pub(super) open: Vec<(usize, Arc<OpenFile>)>,
 }
 
 impl Handles {
-    /// The root is a file or a folder.
-    pub(super) fn new(root: PathBuf, access: Access) -> Self {
-        Self { root, access, open: Vec::new() }
+    pub(super) fn new(root: PathBuf, claim: Option<Claim>) -> Self {
+        Self { root, claim, open: Vec::new() }
     }
 
     /// The file of that number, which is at `components` below the root.
-    pub(super) fn open(&mut self, number: usize, components: &[String]) -> Result<Arc<File>> {
+    pub(super) fn open(&mut self, number: usize, components: &[String]) -> Result<Arc<OpenFile>> {
         if let Some(at) = self.open.iter().rposition(|(other, _)| *other == number) {
             self.open[at..].rotate_left(1);
         } else {
@@ -44,35 +46,30 @@ impl Handles {
             }
             let path = self.path(components)?;
             let file = self.open_file(&path).with_context(|| format!("open {}", path.display()))?;
-            self.open.push((number, Arc::new(file)));
+            self.open.push((number, Arc::new(OpenFile { file, path })));
         }
         Ok(Arc::clone(&self.open.last().expect("it was just put there").1))
     }
 
     fn open_file(&mut self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
-        options.read(true).write(self.access == Access::ReadAndWrite);
+        options.read(true).write(self.claim.is_some());
         match options.open(path) {
-            // Perhaps neighbours have taken all descriptors, for which std has no name: then the
-            // ones that are here make do.
+            // Sockets may have used up the descriptors, for which std has no error kind: free ours.
             Err(_) if !self.open.is_empty() => {
-                self.close();
+                self.open.clear();
                 options.open(path)
             }
             result => result,
         }
     }
 
-    pub(super) fn close(&mut self) {
-        self.open.clear();
-    }
-
-    /// Where a file is or is to be. A symbolic link on the way is an error: it could lead to what
-    /// is not the torrent's. Only `NAME` itself, which is never written to, may be one. (Against
-    /// somebody who makes links in the folder at this moment there is no portable way.)
+    /// The path of a file, which need not exist yet. A symbolic link in the path is an error: it
+    /// could lead to other files. Only `NAME` itself, which is never written to, may be one. (No
+    /// portable call guards against links that are made at this very moment.)
     pub(super) fn path(&self, components: &[String]) -> Result<PathBuf> {
         let mut path = self.root.clone();
-        if self.access == Access::ReadAndWrite {
+        if self.claim.is_some() {
             refuse_link(&path)?;
         }
         for component in components {
@@ -81,36 +78,21 @@ impl Handles {
         }
         Ok(path)
     }
-
-    /// As [`Self::path`], for a message.
-    pub(super) fn unchecked_path(&self, components: &[String]) -> PathBuf {
-        let mut path = self.root.clone();
-        path.extend(components);
-        path
-    }
-
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(super) fn access(&self) -> Access {
-        self.access
-    }
 }
 
 fn refuse_link(path: &Path) -> Result<()> {
-    // What cannot be looked at cannot be opened either, and that gives the better message.
+    // If this fails, opening the file fails too, with the better message.
     if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-        bail!("{} is a symbolic link, which is not followed: take it away", path.display());
+        bail!("{} is a symbolic link, which is not followed: remove it", path.display());
     }
     Ok(())
 }
 
-/// Makes a file of that length, or gives the one that is there that length.
+/// Creates a file of that length, or gives the existing one that length.
 pub(super) fn make_file(path: &Path, length: u64) -> io::Result<()> {
     // Opening a pipe would wait for its other end.
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "what is there is no file"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a regular file"));
     }
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     if file.metadata()?.len() != length {
@@ -148,23 +130,43 @@ fn fill_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()
     Ok(())
 }
 
-/// Writes the bytes from that offset on, wherever the cursor is.
-#[cfg(unix)]
-pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-/// Writes the bytes from that offset on, wherever the cursor is.
-#[cfg(windows)]
-pub(super) fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match std::os::windows::fs::FileExt::seek_write(file, bytes, offset)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            count => {
-                bytes = &bytes[count..];
-                offset += count as u64;
-            }
+/// Writes the first bytes of these parts, at most `length`, at that offset; returns how many.
+pub(super) fn write_some_at(
+    file: &File,
+    parts: &[IoSlice<'_>],
+    length: usize,
+    offset: u64,
+) -> io::Result<usize> {
+    loop {
+        match write_once(file, parts, length, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
         }
     }
-    Ok(())
+}
+
+#[cfg(unix)]
+fn write_once(
+    mut file: &File,
+    parts: &[IoSlice<'_>],
+    length: usize,
+    offset: u64,
+) -> io::Result<usize> {
+    use std::io::{Seek, SeekFrom, Write};
+
+    if parts.iter().map(|part| part.len()).sum::<usize>() <= length {
+        // All in one call. It moves the cursor, which nothing else here uses.
+        file.seek(SeekFrom::Start(offset))?;
+        return file.write_vectored(parts);
+    }
+    // Of the files that a piece touches, each gets its own bytes only.
+    let first = &parts[0][..parts[0].len().min(length)];
+    std::os::unix::fs::FileExt::write_at(file, first, offset)
+}
+
+#[cfg(windows)]
+fn write_once(file: &File, parts: &[IoSlice<'_>], length: usize, offset: u64) -> io::Result<usize> {
+    let first = &parts[0][..parts[0].len().min(length)];
+    std::os::windows::fs::FileExt::seek_write(file, first, offset)
 }

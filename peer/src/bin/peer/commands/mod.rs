@@ -1,0 +1,7 @@
+//! What each command does.
+
+pub(crate) mod create;
+pub(crate) mod replay;
+pub(crate) mod share;
+pub(crate) mod show;
+pub(crate) mod swarm;

@@ -1,0 +1,144 @@
+//! What every run of a scenario records, and what must hold in it: no byte appears or vanishes, no
+//! link is faster than its rate, and no peer has a chunk that no peer sent it.
+
+use common::bitfield::Bitfield;
+use common::geometry::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
+use common::moment::Moment;
+use common::report::Identity;
+
+use super::Swarm;
+use crate::choker::UnchokeReason;
+use crate::decision::Decision;
+use crate::sim::world::host_with;
+use crate::sim::{HostId, Observer};
+
+/// The books of a run.
+#[derive(Debug)]
+pub(super) struct Books {
+    geometry: Geometry,
+    peers: Vec<Account>,
+    /// Which chunks a peer has that did not bring them.
+    spread: Vec<bool>,
+    /// How many chunks no such peer has.
+    missing: usize,
+    /// When the peers that came without it together had everything.
+    pub(super) first_copy: Option<Moment>,
+    /// Of all deliveries, with their times: the same for two runs only if they are the same.
+    pub(super) digest: u64,
+}
+
+/// The books of one peer.
+#[derive(Debug)]
+struct Account {
+    has: Bitfield,
+    /// Bytes that arrived of each chunk.
+    arrived: Vec<u32>,
+    /// Bytes that arrived.
+    bytes: u64,
+    /// In how many rounds it unchoked each other peer, optimistic unchokes aside.
+    regular: Vec<u32>,
+}
+
+impl Books {
+    pub(super) fn new(geometry: Geometry) -> Self {
+        let missing = geometry.piece_count() as usize;
+        let spread = vec![false; missing];
+        Self { geometry, peers: Vec::new(), spread, missing, first_copy: None, digest: 0 }
+    }
+
+    /// The next peer joins with these chunks.
+    pub(super) fn brings(&mut self, has: Bitfield) {
+        let arrived = vec![0; has.piece_count() as usize];
+        self.peers.push(Account { has, arrived, bytes: 0, regular: Vec::new() });
+    }
+
+    /// In how many rounds a peer unchoked another, optimistic unchokes aside.
+    pub(super) fn regular_unchokes(&self, by: HostId, of: HostId) -> u32 {
+        let regular = &self.peers[by.0 as usize].regular;
+        regular.get(of.0 as usize).copied().unwrap_or(0)
+    }
+
+    fn verified(&mut self, at: Moment, host: HostId, piece: PieceIndex) {
+        let size = self.geometry.piece_size(piece);
+        let account = &mut self.peers[host.0 as usize];
+        assert!(account.arrived[piece.as_usize()] >= size, "{host}: no peer sent {piece:?}");
+        account.has.insert(piece);
+        if !std::mem::replace(&mut self.spread[piece.as_usize()], true) {
+            self.missing -= 1;
+            if self.missing == 0 {
+                self.first_copy = Some(at);
+            }
+        }
+    }
+
+    fn unchoked(&mut self, by: HostId, of: &Identity, reason: &UnchokeReason) {
+        // A choker that ranks no peer gives a reason of its own.
+        if let UnchokeReason::Top { .. } | UnchokeReason::Other { .. } = reason {
+            let of = host_with(of.address).expect("all neighbors are hosts").0 as usize;
+            let regular = &mut self.peers[by.0 as usize].regular;
+            regular.resize(regular.len().max(of + 1), 0);
+            regular[of] += 1;
+        }
+    }
+}
+
+impl Observer for Books {
+    fn decision(&mut self, at: Moment, host: HostId, decision: Decision) {
+        match decision {
+            Decision::Verified { chunk, .. } => {
+                let piece = self.geometry.piece(chunk).expect("the core has checked it");
+                self.verified(at, host, piece);
+            }
+            Decision::Unchoke { peer, reason } | Decision::KeepUnchoked { peer, reason } => {
+                self.unchoked(host, &peer, &reason);
+            }
+            Decision::Connect { .. }
+            | Decision::Refuse { .. }
+            | Decision::Disconnect { .. }
+            | Decision::Round { .. }
+            | Decision::Choke { .. }
+            | Decision::KeepChoked { .. }
+            | Decision::BeginChunk { .. }
+            | Decision::Endgame { .. }
+            | Decision::RequestTimedOut { .. }
+            | Decision::HashFailed { .. }
+            | Decision::Complete { .. } => {}
+        }
+    }
+
+    fn delivered(&mut self, at: Moment, from: HostId, to: HostId, block: Block) {
+        let piece = block.piece();
+        assert!(self.peers[from.0 as usize].has.contains(piece), "{from} sent what it lacks");
+        let account = &mut self.peers[to.0 as usize];
+        account.arrived[piece.as_usize()] += block.length();
+        account.bytes += u64::from(block.length());
+        let words =
+            [at.as_nanos(), from.0.into(), to.0.into(), piece.get().into(), block.begin().into()];
+        for word in words {
+            // FNV's step, a word at a time.
+            self.digest = (self.digest ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+        }
+    }
+}
+
+/// Panics if the books of a swarm do not balance.
+pub(super) fn audit(swarm: &Swarm) {
+    let (world, books) = (&swarm.world, &swarm.world.observer);
+    let time = world.elapsed().as_nanos();
+    let (mut sent, mut received) = (0, 0);
+    for (number, (account, link)) in (0..).zip(books.peers.iter().zip(&swarm.links)) {
+        let host = HostId(number);
+        let core = world.peer(host);
+        let totals = core.totals();
+        assert_eq!(account.bytes, totals.downloaded, "{host}: all that arrives was requested");
+        assert!(account.has == *core.have(), "{host} has chunks that it never verified");
+        for (bytes, rate) in [(totals.uploaded, link.up), (account.bytes, link.down)] {
+            let most = u128::from(rate) * time / 1_000_000_000 + u128::from(BLOCK_LENGTH);
+            assert!(u128::from(bytes) <= most, "{host}: {bytes} bytes at {rate} bytes a second");
+        }
+        sent += totals.uploaded;
+        received += account.bytes;
+    }
+    let carried = world.carried();
+    assert_eq!(sent, received + carried.in_flight + carried.lost, "bytes appear or vanish");
+}

@@ -1,0 +1,62 @@
+//! The state of a torrent as a value: for the bar, the page and the tests.
+
+use common::moment::Moment;
+use common::report::{ChunkReport, NeighborReport, Snapshot};
+
+use super::Torrent;
+use super::neighbor::{Extensions, Neighbor, Reason};
+use super::upload::is_snubbed_by;
+
+impl Torrent {
+    /// The state at this moment.
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        Snapshot {
+            peer_id: self.config.peer_id,
+            have: self.have().clone(),
+            left: self.left(),
+            totals: self.totals,
+            round: self.uploads.round,
+            endgame: self.downloads.picker.in_endgame(),
+            neighbors: self.neighbors.iter().map(|neighbor| self.report(neighbor, now)).collect(),
+            in_progress: self
+                .downloads
+                .picker
+                .in_progress()
+                .map(|(piece, received, blocks)| ChunkReport {
+                    chunk: piece.get(),
+                    received,
+                    blocks,
+                })
+                .collect(),
+        }
+    }
+
+    fn report(&self, neighbor: &Neighbor, now: Moment) -> NeighborReport {
+        NeighborReport {
+            identity: neighbor.identity.clone(),
+            client: match &neighbor.extensions {
+                Extensions::Told(theirs) => theirs.client.clone(),
+                Extensions::Awaited | Extensions::Unknown => None,
+            },
+            direction: neighbor.direction,
+            am_choking: neighbor.am_choking,
+            am_interested: neighbor.am_interested,
+            peer_choking: neighbor.peer_choking,
+            peer_interested: neighbor.peer_interested,
+            snubbed: !self.is_complete() && is_snubbed_by(neighbor, now),
+            on_parole: self.downloads.is_on_parole(neighbor),
+            chunks: neighbor.has.count(),
+            download_rate: neighbor.download_rate.per_second(now),
+            upload_rate: neighbor.upload_rate.per_second(now),
+            downloaded: neighbor.downloaded,
+            uploaded: neighbor.uploaded,
+            rank: neighbor.last_choice.rank,
+            reason: neighbor.last_choice.reason.as_ref().map(|reason| match reason {
+                Reason::Unchoke(reason) => reason.to_string(),
+                Reason::Choke(reason) => reason.to_string(),
+            }),
+            requests: neighbor.requests.len(),
+            queued_uploads: neighbor.uploads.len(),
+        }
+    }
+}
