@@ -1,6 +1,8 @@
 //! The core under scripted inputs.
 
 mod books;
+mod connections;
+mod downloads;
 mod uploads;
 
 use std::net::SocketAddr;
