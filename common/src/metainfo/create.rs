@@ -1,7 +1,7 @@
 //! Makes the bytes of a .torrent file from what is known of its content (BEP 3, 12, 27).
 //!
-//! The same content gives the same bytes, and so the same swarm, on every machine: nothing says
-//! when or by whom.
+//! The same content gives the same bytes, and so the same swarm, on every machine: the file has no
+//! creation date and no author.
 
 use super::{File, HASH_LENGTH, Layout};
 use crate::bencode::Value;

@@ -5,10 +5,10 @@ use fastrand::Rng;
 
 use super::{Candidate, Choice, Choker, Entry, Occasion, Strategy, Unchoke, UnchokeReason};
 
-/// Unchokes `slots` + 1 interested peers, drawn anew each round.
+/// Unchokes `slots` + 1 interested peers, redrawn each round.
 pub const STRATEGY: Strategy = Strategy {
     name: "random",
-    about: "unchoke --slots + 1 peers at random, drawn anew each round",
+    about: "unchoke --slots + 1 peers at random, redrawn each round",
     rule: Entry {
         fills: |rules| Some(rules.slots + 1),
         make: |rules| Box::new(Random { serves: rules.slots + 1 }),

@@ -1,5 +1,5 @@
 //! Tit-for-tat as the book describes it (Kurose & Ross 2.5): the four neighbors that send to us at
-//! the highest rate are unchoked, measured anew every 10 s, and one more at random every 30 s.
+//! the highest rate are unchoked, measured again every 10 s, and one more at random every 30 s.
 //!
 //! The book is silent on what happens between rounds and on neighbors that want nothing. Here a
 //! free slot goes at once to a peer that waits, without taking one from another; a peer that is
@@ -43,7 +43,7 @@ impl Choker for Textbook {
 }
 
 impl Textbook {
-    /// Every 10 s: ranks all anew.
+    /// Every 10 s: ranks all candidates again.
     fn round(&mut self, candidates: &[Candidate], rng: &mut Rng) -> Choice {
         self.round += 1;
         let rotate = self.round.is_multiple_of(self.rules.period());

@@ -484,7 +484,7 @@ fn at_the_limit_a_piece_is_abandoned_that_no_neighbor_has_or_when_all_are_idle()
         scene.release(&[requested[1], requested[2], pick.block]);
         let pick = scene.pick(asked(9, &another)).unwrap();
         assert_eq!(pick.abandons.unwrap().get(), 2);
-        // Then the one with the fewest blocks; it begins anew when its turn comes.
+        // Then the one with the fewest blocks; it starts over when its turn comes.
         scene.release(&[pick.block]);
         scene.fetch_many(asked(9, &another), 2);
         assert_eq!(scene.received(), [2, 1, 2, 2]);

@@ -444,6 +444,16 @@ mod tests {
     }
 
     #[test]
+    fn the_queue_follows_the_blocks_of_this_second_and_the_one_before() {
+        let mut neighbor = neighbor();
+        for (second, blocks) in [(0, 10), (1, 20), (2, 30)] {
+            (0..blocks).for_each(|n| neighbor.block_arrived(block(n), START + second * SECOND));
+        }
+        let depths = [2, 3, 4].map(|second| neighbor.request_depth(START + second * SECOND));
+        assert_eq!(depths, [2 * (20 + 30), 2 * 30, MIN_REQUESTS]);
+    }
+
+    #[test]
     fn a_peer_that_says_how_many_requests_it_holds_gets_no_more_and_may_get_more_than_usual() {
         let mut neighbor = neighbor();
         (0..5000).for_each(|n| neighbor.block_arrived(block(n), START));

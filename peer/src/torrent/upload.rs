@@ -98,7 +98,7 @@ impl Torrent {
         self.neighbors.get(peer).map_or(1, |neighbor| neighbor.share)
     }
 
-    /// K&R 2.5: every ten seconds the peers that send us data at the highest rate are chosen anew.
+    /// K&R 2.5: every ten seconds the peers that send us data at the highest rate are chosen again.
     pub(super) fn run_round(&mut self, now: Moment) {
         self.uploads.skip_rounds(now);
         if self.neighbors.is_empty() {

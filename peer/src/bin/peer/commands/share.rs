@@ -74,8 +74,8 @@ fn run(
     let Sharing { trading, telling, .. } = sharing;
     let mut rng = trading.rng_seed.map_or_else(Rng::new, Rng::with_seed);
     // The peer id must differ from run to run, even if the decisions are to be the same.
-    let mut anew = Rng::new();
-    let peer_id = PeerId::from_random(std::array::from_fn(|_| alphanumeric(&mut anew)));
+    let mut entropy = Rng::new();
+    let peer_id = PeerId::from_random(std::array::from_fn(|_| alphanumeric(&mut entropy)));
     let config = Config {
         upload_limit: sharing.upload_limit.0,
         download_limit: sharing.download_limit.0,
