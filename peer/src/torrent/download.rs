@@ -197,8 +197,7 @@ impl Torrent {
             }
         }
         // A peer on parole waits for the hash, and others perhaps for memory.
-        let idle = |other: &Neighbor| other.answers() && other.requests.is_empty();
-        self.pending.ask.extend(self.neighbors.keys_where(idle));
+        self.pending.ask.extend(self.neighbors.keys_where(Neighbor::answers));
         if self.is_complete() {
             self.on_complete(now);
         }

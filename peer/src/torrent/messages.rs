@@ -130,17 +130,9 @@ impl Torrent {
 
 /// Messages that cost their sender nothing and gain it nothing; we limit how many arrive.
 fn is_control(message: &Message) -> bool {
-    match message {
-        Message::KeepAlive
-        | Message::Choke
-        | Message::Unchoke
-        | Message::Interested
-        | Message::NotInterested
-        | Message::Bitfield(_)
-        | Message::Port(_)
-        | Message::Extended(_)
-        | Message::Unknown(_) => true,
-        // These cost little, and the queue bounds what is requested.
-        Message::Have(_) | Message::Request(_) | Message::Piece(_) | Message::Cancel(_) => false,
-    }
+    // These four cost little, and the queue bounds what is requested.
+    !matches!(
+        message,
+        Message::Have(_) | Message::Request(_) | Message::Piece(_) | Message::Cancel(_)
+    )
 }

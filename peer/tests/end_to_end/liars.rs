@@ -34,14 +34,7 @@ impl Download {
 
     /// Accepts the dial of the getter, as a peer that claims to have everything.
     fn accept(&self, peer_id: PeerId) -> Wire {
-        let (stream, _) = self.listener.accept().unwrap();
-        let mut wire = Wire::on(stream, &self.metainfo);
-        wire.read_handshake();
-        wire.send_bytes(&wire.handshake(peer_id));
-        wire.send_full_bitfield();
-        wire.hear_until(&Message::Interested);
-        wire.send(&Message::Unchoke);
-        wire
+        Wire::accept(&self.listener, &self.metainfo, peer_id)
     }
 
     /// An honest seed dials, and the download completes.
@@ -57,17 +50,7 @@ impl Download {
 fn a_peer_that_sends_false_data_is_banned_and_the_download_completes() {
     let mut download = Download::start();
     let liar = random_id();
-    let mut wire = download.accept(liar);
-    loop {
-        match wire.hear() {
-            Heard::Message(Message::Request(block)) => {
-                wire.send_block(block, &vec![0; block.length() as usize]);
-            }
-            Heard::Message(_) => {}
-            Heard::Piece(block, _) => panic!("{block:?} was not requested"),
-            Heard::Closed => break,
-        }
-    }
+    download.accept(liar).send_zeros();
     download.getter.line("wrong hash; sent by");
     download.getter.line("sent false chunks");
 

@@ -4,11 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use common::wire::Message;
-
 use crate::programs::{Ended, Program, V4, get, peer, seed};
 use crate::scene::{CHUNK, KIB, MIB, Scene, metainfo};
-use crate::wire::{Heard, Wire, random_id};
+use crate::wire::{Wire, random_id};
 
 fn replay(record: &Path) -> Ended {
     Program::start("peer replay", peer(&["replay"]).arg(record)).end()
@@ -21,28 +19,6 @@ fn assert_same(record: &Path, peers: usize) {
     assert!(ended.code == Some(0) && same && all, "{ended:?}");
 }
 
-/// Sends zeros for whatever is requested until it is disconnected.
-fn poison(listener: &TcpListener, torrent: &Path) {
-    let metainfo = metainfo(torrent);
-    let (stream, _) = listener.accept().unwrap();
-    let mut wire = Wire::on(stream, &metainfo);
-    wire.read_handshake();
-    wire.send_bytes(&wire.handshake(random_id()));
-    wire.send_full_bitfield();
-    wire.hear_until(&Message::Interested);
-    wire.send(&Message::Unchoke);
-    loop {
-        match wire.hear() {
-            Heard::Message(Message::Request(block)) => {
-                wire.send_block(block, &vec![0; block.length() as usize]);
-            }
-            Heard::Message(_) => {}
-            Heard::Piece(block, _) => panic!("{block:?} was not requested"),
-            Heard::Closed => return,
-        }
-    }
-}
-
 /// Records a download with limits, from a poisoner, a seed that is killed and one that is not; what
 /// arrives is uploaded to another peer.
 fn record_a_download(scene: &Scene, record: &Path) {
@@ -53,7 +29,7 @@ fn record_a_download(scene: &Scene, record: &Path) {
     let recorded = ["--leave", "-v", "--peer", &to_poisoner, "--record", record.to_str().unwrap()];
     let mut getter = get(&torrent, &scene.path("a"), &[&recorded[..], &limits].concat());
     let to_getter = getter.address().to_string();
-    poison(&poisoner, &torrent);
+    Wire::accept(&poisoner, &metainfo(&torrent), random_id()).send_zeros();
     getter.line("sent false chunks");
 
     let named = ["--peer", &to_getter];

@@ -1,7 +1,7 @@
 //! The protocol by hand: a neighbor that sends what a test wants, right or wrong.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use common::bitfield::Bitfield;
@@ -59,6 +59,18 @@ impl Wire {
         wire.send_bytes(&wire.handshake(random_id()));
         let theirs = wire.read_handshake();
         assert_eq!(theirs.info_hash, metainfo.info_hash);
+        wire
+    }
+
+    /// Accepts a dial, as a peer that claims to have everything and unchokes a peer that wants it.
+    pub(crate) fn accept(listener: &TcpListener, metainfo: &Metainfo, peer_id: PeerId) -> Self {
+        let (stream, _) = listener.accept().unwrap();
+        let mut wire = Self::on(stream, metainfo);
+        wire.read_handshake();
+        wire.send_bytes(&wire.handshake(peer_id));
+        wire.send_full_bitfield();
+        wire.hear_until(&Message::Interested);
+        wire.send(&Message::Unchoke);
         wire
     }
 
@@ -131,6 +143,20 @@ impl Wire {
     /// Waits for the other end to close, whatever it sends before.
     pub(crate) fn hear_close(&mut self) {
         while !matches!(self.hear(), Heard::Closed) {}
+    }
+
+    /// Sends zeros for whatever is requested until the other end closes.
+    pub(crate) fn send_zeros(&mut self) {
+        loop {
+            match self.hear() {
+                Heard::Message(Message::Request(block)) => {
+                    self.send_block(block, &vec![0; block.length() as usize]);
+                }
+                Heard::Message(_) => {}
+                Heard::Piece(block, _) => panic!("{block:?} was not requested"),
+                Heard::Closed => return,
+            }
+        }
     }
 
     /// Waits for the next block, whatever comes before.

@@ -353,19 +353,19 @@ impl<O: Observer> World<O> {
         if self.is_here(host) {
             let now = self.now;
             self.host_mut(host).torrent.handle(input, now);
-            self.carry_out_all(host);
+            self.perform_all(host);
             self.send_blocks(host);
             self.rearm(host);
         }
     }
 
-    fn carry_out_all(&mut self, host: HostId) {
+    fn perform_all(&mut self, host: HostId) {
         while let Some(output) = self.host_mut(host).torrent.poll() {
-            self.carry_out(host, output);
+            self.perform(host, output);
         }
     }
 
-    fn carry_out(&mut self, host: HostId, output: Output) {
+    fn perform(&mut self, host: HostId, output: Output) {
         match output {
             Output::Dial { address } => self.dial(host, address),
             Output::Send { peer, message } => self.send(peer, Item::Message(message)),

@@ -111,7 +111,7 @@ impl<O: Observer> World<O> {
             }
             let Some(peer) = uplink.turns.pop() else { return };
             torrent.handle(Input::Writable { peer }, now);
-            self.carry_out_all(host);
+            self.perform_all(host);
         }
     }
 

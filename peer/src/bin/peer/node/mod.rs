@@ -297,17 +297,23 @@ impl Node {
     }
 
     fn handle(&mut self, input: Input) -> Result<()> {
-        let step = self.session.record.is_some().then(|| Step::new(input.clone(), self.now));
+        let mut step = self.session.record.is_some().then(|| Step::new(input.clone(), self.now));
         self.torrent.handle(input, self.now);
-        let outputs: Vec<Output> = std::iter::from_fn(|| self.torrent.poll()).collect();
-        if let (Some(record), Some(mut step)) = (&self.session.record, step) {
-            outputs.iter().for_each(|output| step.answer(output));
+        let mut result = Ok(());
+        // After an error the other outputs are only recorded: the run ends.
+        while let Some(output) = self.torrent.poll() {
+            if let Some(step) = &mut step {
+                step.answer(&output);
+            }
+            result = result.and_then(|()| self.perform(output));
+        }
+        if let (Some(record), Some(step)) = (&self.session.record, step) {
             record.step(step);
         }
-        outputs.into_iter().try_for_each(|output| self.carry_out(output))
+        result
     }
 
-    fn carry_out(&mut self, output: Output) -> Result<()> {
+    fn perform(&mut self, output: Output) -> Result<()> {
         match output {
             Output::Dial { address } => self.dial(address),
             Output::Send { peer, message } => self.send(peer, &message),
