@@ -56,7 +56,8 @@ impl Choker for Mainline {
         // Stable: among equals the order of the list holds, so at the start, when all rates are
         // zero, nothing changes from round to round.
         ranked.sort_by_key(|c| Reverse(c.rate));
-        let mut choice = Choice::top(self.rules.slots.saturating_sub(1), &ranked);
+        let by_rate = self.rules.slots.saturating_sub(1);
+        let mut choice = Choice::top(by_rate, by_rate, &ranked);
         fill(&mut choice, &order, self.rules.slots);
         choice
     }
