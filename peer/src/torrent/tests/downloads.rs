@@ -27,6 +27,161 @@ fn on_parole(scene: &Scene) -> Vec<bool> {
 }
 
 #[test]
+fn a_later_bitfield_adds_pieces_but_removes_none() {
+    let mut scene = Scene::new(bits([]));
+    scene.neighbor(1, bits([1]));
+    let more = scene.receive(1, Message::Bitfield(bits([1, 2])));
+    assert_eq!(disconnected(&more), []);
+    let fewer = scene.receive(1, Message::Bitfield(bits([2])));
+    assert_eq!(disconnected(&fewer), [(1, DisconnectReason::TookBack)]);
+    scene.neighbor(2, bits([]));
+    // Others come before it in practice.
+    for message in [Message::KeepAlive, Message::Unchoke, Message::Unknown(20)] {
+        assert_eq!(disconnected(&scene.receive(2, message)), []);
+    }
+    scene.receive(2, Message::Have(piece(3)));
+    let late = scene.receive(2, Message::Bitfield(bits([0, 3])));
+    assert_eq!(disconnected(&late), []);
+}
+
+#[test]
+fn we_are_interested_exactly_while_a_neighbor_has_what_we_lack() {
+    let mut scene = Scene::new(bits([0]));
+    let actions = scene.neighbor(1, bits([0]));
+    assert_eq!(sent(&actions, 1), [&Message::Bitfield(bits([0]))]);
+    let actions = scene.receive(1, Message::Have(piece(1)));
+    assert_eq!(sent(&actions, 1), [&Message::Interested]);
+    // A repeated have counts once.
+    scene.receive(1, Message::Have(piece(1)));
+    assert_eq!(scene.remote(1).wanted, 1);
+    let blocks = requests(&scene.receive(1, Message::Unchoke), 1);
+    assert_eq!(blocks, [block(1, 0), block(1, 1)]);
+    scene.answer(1, blocks[0]);
+    let actions = scene.answer(1, blocks[1]);
+    assert_eq!(sent(&actions, 1), [&Message::Have(piece(1)), &Message::NotInterested]);
+}
+
+#[test]
+fn requests_that_a_choke_discards_go_to_other_peers() {
+    let mut scene = Scene::new(bits((0..PIECES).filter(|&index| index != 5)));
+    scene.neighbor(1, bits([5]));
+    scene.neighbor(2, bits([5]));
+    let asked = requests(&scene.receive(1, Message::Unchoke), 1);
+    assert_eq!(asked, [block(5, 0), block(5, 1)]);
+    // In the endgame the idle one is asked for one of them as well.
+    let again = requests(&scene.receive(2, Message::Unchoke), 2);
+    assert_eq!(again.len(), 1);
+    let actions = scene.receive(1, Message::Choke);
+    let rest: Vec<_> = asked.into_iter().filter(|block| !again.contains(block)).collect();
+    assert_eq!(requests(&actions, 2), rest);
+    // Blocks in flight still count.
+    assert_eq!(scene.answer(1, rest[0])[1], Output::KeepBlock { peer: PeerKey(1), block: rest[0] });
+    assert_eq!(scene.torrent.totals().wasted, 0);
+}
+
+#[test]
+fn the_requests_of_a_neighbor_that_left_go_to_other_peers() {
+    let mut scene = Scene::new(bits([]));
+    scene.neighbor(1, bits(0..PIECES));
+    scene.neighbor(2, bits(0..PIECES));
+    let asked = requests(&scene.receive(1, Message::Unchoke), 1);
+    scene.receive(2, Message::Unchoke);
+    let reason = DisconnectReason::Closed;
+    scene.handle(Input::Disconnected { peer: PeerKey(1), reason });
+    let mut got: Vec<Block> = Vec::new();
+    while !scene.torrent.is_complete() {
+        let request = scene.remote(2).requests.front().expect("something is missing");
+        got.push(request.block);
+        scene.answer(2, request.block);
+    }
+    assert!(asked.iter().all(|block| got.contains(block)));
+}
+
+#[test]
+fn in_the_endgame_the_second_copy_is_canceled() {
+    let mut scene = Scene::new(bits(0..PIECES - 1));
+    scene.neighbor(1, bits([PIECES - 1]));
+    scene.neighbor(2, bits([PIECES - 1]));
+    let asked = requests(&scene.receive(1, Message::Unchoke), 1);
+    let actions = scene.receive(2, Message::Unchoke);
+    let again = requests(&actions, 2);
+    assert!(again.len() == 1 && asked.contains(&again[0]));
+    let actions = scene.answer(2, again[0]);
+    assert_eq!(sent(&actions, 1), [&Message::Cancel(again[0])]);
+    // If it was too late for that, it is wasted, and no fault.
+    assert_eq!(disconnected(&scene.answer(1, again[0])), []);
+    assert_eq!(scene.torrent.totals().wasted, 16_384);
+}
+
+#[test]
+fn a_peer_that_is_idle_when_the_endgame_begins_is_asked_at_once() {
+    let mut scene =
+        Scene::with(bits(3..PIECES), |config| config.order = "in-order".parse().unwrap());
+    scene.neighbor(1, bits([0, 1, 2]));
+    scene.neighbor(2, bits([0]));
+    // Five at a time: one block is left, and it is none of piece 0.
+    let asked = requests(&scene.receive(1, Message::Unchoke), 1);
+    assert_eq!(asked.len(), 5);
+    assert_eq!(requests(&scene.receive(2, Message::Unchoke), 2), []);
+    let actions = scene.answer(1, block(1, 0));
+    assert_eq!(requests(&actions, 1), [block(2, 1)]);
+    let again = requests(&actions, 2);
+    assert!(again == [block(0, 0)] || again == [block(0, 1)], "{again:?}");
+}
+
+#[test]
+fn a_peer_with_nothing_to_send_in_the_endgame_does_not_wait_for_turns_forever() {
+    let mut scene = Scene::with(bits(1..PIECES), |config| config.download_limit = Some(16_384));
+    // One block a second: both are in the queue for the second one.
+    for peer in [1, 2] {
+        scene.neighbor(peer, bits([0]));
+        scene.receive(peer.into(), Message::Unchoke);
+    }
+    for number in [0, 1] {
+        scene.wait(SECOND);
+        scene.receive(1, Message::Piece(block(0, number)));
+    }
+    // The hash is being checked, and there is nothing to ask for.
+    assert!(scene.torrent.downloads.picker.in_endgame());
+    let end = scene.now + 5 * SECOND;
+    let mut turns = 0;
+    while let Some(due) = scene.torrent.next_timeout().filter(|&due| due <= end) {
+        scene.now = scene.now.max(due);
+        assert_eq!(requests(&scene.handle(Input::TimedOut), 1), []);
+        turns += 1;
+        assert!(turns < 10, "the same timeout is requested again and again");
+    }
+}
+
+#[test]
+fn unrequested_blocks_are_wasted_and_more_than_ten_end_the_connection() {
+    let mut scene = Scene::new(bits([]));
+    scene.neighbor(1, bits(0..PIECES));
+    for n in 0..10 {
+        let (peer, block) = (PeerKey(1), block(n, 0));
+        assert_eq!(scene.receive(1, Message::Piece(block)), [Output::SkipBlock { peer, block }]);
+    }
+    assert_eq!(scene.torrent.totals(), Totals { wasted: 163_840, ..Totals::default() });
+    let actions = scene.receive(1, Message::Piece(block(0, 0)));
+    assert_eq!(disconnected(&actions), [(1, DisconnectReason::SentUnrequested)]);
+}
+
+#[test]
+fn a_request_without_an_answer_for_a_minute_goes_to_another() {
+    let mut scene = Scene::new(bits([]));
+    scene.neighbor(1, bits([0]));
+    let asked = requests(&scene.receive(1, Message::Unchoke), 1);
+    assert_eq!(asked.len(), 2);
+    scene.wait(59 * SECOND);
+    assert_eq!(scene.remote(1).requests.len(), 2);
+    scene.wait(12 * SECOND);
+    // From now on it is asked for one at a time.
+    assert_eq!(scene.remote(1).requests.len(), 1);
+    scene.neighbor(2, bits([0]));
+    assert_ne!(requests(&scene.receive(2, Message::Unchoke), 2), []);
+}
+
+#[test]
 fn what_is_left_is_the_bytes_of_the_missing_pieces() {
     let scene = Scene::new(bits([0, 4]));
     assert_eq!(scene.torrent.left(), 8 * 32_768);

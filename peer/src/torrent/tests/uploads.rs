@@ -1,6 +1,8 @@
-//! Turns at our uplink, and the rate by which a seed ranks.
+//! Choking, the blocks that we send, and turns at our uplink.
 
+use super::super::neighbor::MAX_UPLOADS;
 use super::*;
+use crate::choker::ChokeReason;
 
 /// Which peers get the blocks of so many seconds, under a limit of a block a second: all have
 /// requested more than they can get.
@@ -24,6 +26,210 @@ fn served(scene: &mut Scene, seconds: u32, outputs: Vec<Output>) -> Vec<u64> {
         waiting.extend(scene.handle(Input::TimedOut));
     }
     served
+}
+
+#[test]
+fn a_peer_that_requests_a_piece_that_we_lack_is_disconnected() {
+    let mut scene = Scene::new(bits([0]));
+    scene.neighbor(1, bits([]));
+    let actions = scene.receive(1, Message::Request(block(1, 0)));
+    assert_eq!(disconnected(&actions), [(1, DisconnectReason::RequestedMissing)]);
+}
+
+#[test]
+fn requests_are_answered_only_while_unchoked() {
+    let mut scene = Scene::with(bits([0]), |config| config.slots = 0);
+    for peer in [1, 2] {
+        scene.neighbor(peer, bits([]));
+        scene.receive(peer.into(), Message::Interested);
+    }
+    // There is one slot, the optimistic one.
+    let (served, choked) = if scene.remote(1).am_choking { (2, 1) } else { (1, 2) };
+    assert_eq!(scene.receive(choked, Message::Request(block(0, 0))), []);
+    assert_eq!(scene.next_upload(choked), None);
+    let actions = scene.receive(served, Message::Request(block(0, 0)));
+    assert_eq!(actions, [Output::UploadReady { peer: PeerKey(served), share: 1 }]);
+    // A peer that loses interest is choked, and its requests are dropped.
+    let actions = scene.receive(served, Message::NotInterested);
+    assert_eq!(sent(&actions, served), [&Message::Choke]);
+    assert_eq!(scene.next_upload(served), None);
+}
+
+#[test]
+fn blocks_are_sent_in_the_order_of_the_requests_without_the_canceled_ones() {
+    let mut scene = Scene::new(bits([0, 1]));
+    scene.neighbor(1, bits([]));
+    scene.receive(1, Message::Interested);
+    for wanted in [block(1, 0), block(0, 0), block(1, 1), block(0, 0)] {
+        scene.receive(1, Message::Request(wanted));
+    }
+    scene.receive(1, Message::Cancel(block(1, 1)));
+    let next = |scene: &mut Scene| scene.next_upload(1);
+    assert_eq!(next(&mut scene), Some(block(1, 0)));
+    assert_eq!(next(&mut scene), Some(block(0, 0)));
+    assert_eq!(next(&mut scene), None, "requested twice, sent once");
+    assert_eq!(scene.torrent.totals().uploaded, 0);
+    scene.handle(Input::Sent { peer: PeerKey(1), block: block(1, 0) });
+    assert_eq!(scene.torrent.totals().uploaded, 16_384);
+}
+
+#[test]
+fn rounds_keep_to_their_times_even_after_a_time_without_neighbors() {
+    let rounds = |actions: &[Output]| {
+        let is_round = |a: &&Output| matches!(a, Output::Explain(Decision::Round { .. }));
+        actions.iter().filter(is_round).count()
+    };
+    let mut scene = Scene::new(bits([]));
+    assert_eq!(rounds(&scene.wait(35 * SECOND)), 0);
+    scene.neighbor(1, bits([]));
+    assert_eq!(rounds(&scene.wait(4 * SECOND)), 0);
+    assert_eq!(rounds(&scene.wait(2 * SECOND)), 1);
+}
+
+#[test]
+fn we_hold_as_many_requests_as_we_announced() {
+    let length = u64::from(PIECES) * 16_384 * 1000;
+    let geometry = Geometry::new(length, 16_384_000).unwrap();
+    let config = Config { has_tracker: false, ..Config::new(PeerId([OUR_ID; 20])) };
+    let torrent = Torrent::new(config, geometry, Bitfield::full(PIECES), 1, Moment::START);
+    let mut scene = Scene { torrent, now: Moment::START };
+    with_extensions(&mut scene, 1);
+    scene.receive(1, Message::Interested);
+    for number in 0..5000 {
+        let block = geometry.block(number / 1000, number % 1000 * 16_384, 16_384).unwrap();
+        scene.receive(1, Message::Request(block));
+    }
+    let mut blocks = 0;
+    while let Some(block) = scene.next_upload(1) {
+        scene.handle(Input::Sent { peer: PeerKey(1), block });
+        blocks += 1;
+    }
+    assert_eq!(blocks, MAX_UPLOADS);
+}
+
+#[test]
+fn a_peer_snubs_us_after_sixty_one_seconds_and_not_after_fifty_nine() {
+    for (silence, snubbed) in [(59, false), (61, true)] {
+        let mut scene = Scene::new(bits([]));
+        scene.neighbor(1, bits([0]));
+        scene.wait(silence * SECOND);
+        assert_eq!(scene.torrent.snapshot(scene.now).neighbors[0].snubbed, snubbed, "{silence} s");
+    }
+    // A peer of which we want nothing cannot snub us.
+    let mut scene = Scene::new(bits([0]));
+    scene.neighbor(1, bits([0]));
+    scene.wait(61 * SECOND);
+    assert!(!scene.torrent.snapshot(scene.now).neighbors[0].snubbed);
+}
+
+#[test]
+fn between_rounds_a_choked_neighbor_keeps_the_reason_that_the_round_gave_it() {
+    let mut scene = Scene::with(bits([0]), |config| config.slots = 1);
+    for peer in 1..=3 {
+        scene.neighbor(peer, bits([1]));
+        scene.receive(peer.into(), Message::Interested);
+    }
+    // The one slot is earned, so there is a cut.
+    scene.receive(2, Message::Unchoke);
+    let request = scene.remote(2).requests.front().unwrap().block;
+    scene.answer(2, request);
+    let outputs = scene.wait(10 * SECOND);
+    let explained = outputs.iter().filter(|output| {
+        matches!(
+            output,
+            Output::Explain(
+                Decision::Unchoke { .. }
+                    | Decision::KeepUnchoked { .. }
+                    | Decision::Choke { .. }
+                    | Decision::KeepChoked { .. },
+            )
+        )
+    });
+    assert!(explained.count() >= 3, "a round explains every neighbor");
+    let choked = |scene: &Scene| {
+        let snapshot = scene.torrent.snapshot(scene.now);
+        let choked = snapshot.neighbors.into_iter().find(|other| other.am_choking).unwrap();
+        (choked.identity.key, choked.rank, choked.reason.unwrap())
+    };
+    let before = choked(&scene);
+    assert!(before.2.starts_with("rank "), "{before:?}");
+    scene.neighbor(4, bits([]));
+    assert_eq!(choked(&scene), before);
+}
+
+#[test]
+fn a_round_moves_the_window_of_the_rates() {
+    let mut scene = Scene::new(bits([]));
+    scene.neighbor(1, bits(0..PIECES));
+    scene.receive(1, Message::Unchoke);
+    let request = scene.remote(1).requests.front().unwrap().block;
+    scene.answer(1, request);
+    let rates = |scene: &mut Scene| {
+        (0..4)
+            .map(|_| {
+                scene.wait(10 * SECOND);
+                scene.torrent.snapshot(scene.now).neighbors[0].download_rate
+            })
+            .collect::<Vec<_>>()
+    };
+    // Without the rounds, 16384 bytes in a window that only grows: 1092, 655, 468, 364.
+    let rates = rates(&mut scene);
+    assert_eq!(rates, [1092, 655, 436, 291]);
+}
+
+#[test]
+fn a_choked_peer_learns_the_name_of_the_choker_at_work() {
+    let mut scene = Scene::with(bits(0..PIECES), |config| config.slots = 1);
+    for peer in [1, 2] {
+        scene.neighbor(peer, bits([]));
+        scene.receive(peer.into(), Message::Interested);
+    }
+    let outputs = scene.wait(10 * SECOND);
+    let by_seed = ChokeReason::NotChosen { by: "seed".into() };
+    let names_it = |output: &Output| match output {
+        Output::Explain(Decision::Choke { reason, .. } | Decision::KeepChoked { reason, .. }) => {
+            *reason == by_seed
+        }
+        _ => false,
+    };
+    assert!(outputs.iter().any(names_it), "{outputs:?}");
+}
+
+#[test]
+fn limits_hold_and_every_peer_gets_a_turn() {
+    let mut scene = Scene::with(bits(0..PIECES), |config| config.upload_limit = Some(16_384));
+    for peer in 1..=4 {
+        scene.neighbor(peer, bits([]));
+        scene.receive(peer.into(), Message::Interested);
+        for index in 0..PIECES {
+            scene.receive(peer.into(), Message::Request(block(index, 0)));
+        }
+    }
+    let mut got = [0; 4];
+    let mut upload = |scene: &mut Scene, actions: &[Output]| {
+        for action in actions {
+            if let &Output::UploadReady { peer, .. } = action
+                && let Some(block) = scene.next_upload(peer.0)
+            {
+                scene.handle(Input::Sent { peer, block });
+                got[usize::try_from(peer.0).unwrap() - 1] += 1;
+                // The connection can take the next one.
+                assert_eq!(scene.next_upload(peer.0), None);
+            }
+        }
+    };
+    let ready = |peer| Output::UploadReady { peer: PeerKey(peer), share: 1 };
+    let all: Vec<_> = (1..=4).map(ready).collect();
+    upload(&mut scene, &all);
+    let end = scene.now + 20 * SECOND;
+    while let Some(due) = scene.torrent.next_timeout().filter(|&due| due <= end) {
+        scene.now = due;
+        let actions = scene.handle(Input::TimedOut);
+        upload(&mut scene, &actions);
+    }
+    // A block from the bucket, and one a second.
+    assert_eq!(got.iter().sum::<u32>(), 21);
+    assert!(got.iter().all(|n| (5..=6).contains(n)), "{got:?}");
 }
 
 #[test]
