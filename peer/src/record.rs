@@ -326,6 +326,7 @@ mod tests {
     use common::wire::Message;
 
     use super::*;
+    use crate::torrent::Verdict;
 
     const PEER: PeerKey = PeerKey(0);
 
@@ -521,12 +522,18 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_does_not_exist_is_reported() {
+    fn a_piece_or_a_block_that_does_not_exist_is_reported() {
         let longer = Geometry::new(60_000, 20_000).unwrap();
+        let piece = longer.piece(2).unwrap();
         let block: Block = longer.block(2, 0, 100).unwrap();
+        let received = |message| Input::Received { peer: PEER, message };
         for input in [
-            Input::Received { peer: PEER, message: Message::Request(block) },
+            received(Message::Have(piece)),
+            received(Message::Bitfield(Bitfield::full(3))),
+            received(Message::Request(block)),
             Input::BlockArrived { peer: PEER, block },
+            Input::Sent { peer: PEER, block },
+            Input::PieceChecked { piece, verdict: Verdict::Good },
         ] {
             let step = || Step::new(input.clone(), at(1));
             assert_eq!(
