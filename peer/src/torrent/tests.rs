@@ -169,6 +169,12 @@ fn listens_on(port: u16) -> Message {
     Message::Extended(ExtendedHandshake { listen_port: Some(port), ..ExtendedHandshake::default() })
 }
 
+/// The peer closes the connection.
+fn closed(scene: &mut Scene, peer: u64) -> Vec<Output> {
+    let (peer, reason) = (PeerKey(peer), DisconnectReason::Closed);
+    scene.handle(Input::Disconnected { peer, reason })
+}
+
 fn dials(outputs: &[Output]) -> Vec<SocketAddr> {
     let address = |output: &Output| match output {
         Output::Dial { address } => Some(*address),

@@ -13,11 +13,6 @@ fn dials_of(scene: &mut Scene, named: std::ops::Range<u64>) -> usize {
     named.map(name).sum()
 }
 
-fn closed(scene: &mut Scene, peer: u64) -> Vec<Output> {
-    let (peer, reason) = (PeerKey(peer), DisconnectReason::Closed);
-    scene.handle(Input::Disconnected { peer, reason })
-}
-
 #[test]
 fn a_flood_of_useless_messages_ends_the_connection() {
     let mut scene = Scene::new(bits([0]));
@@ -77,20 +72,19 @@ fn a_second_connection_that_the_greater_id_dialed_replaces_only_a_young_one() {
 
 #[test]
 fn a_connected_peer_is_not_dialed_whichever_connection_stayed() {
-    for id in [OUR_ID - 1, OUR_ID + 1] {
+    // The greater id decides; if that is the peer, it may close the connection that we dialed.
+    for (id, it_closes) in [(OUR_ID - 1, None), (OUR_ID + 1, None), (OUR_ID + 1, Some(1))] {
         let mut scene = Scene::new(bits([]));
-        let actions = scene.handle(Input::PeerNamed { address: address(1) });
-        assert_eq!(actions, [Output::Dial { address: address(1) }]);
+        let named = scene.handle(Input::PeerNamed { address: address(1) });
+        assert_eq!(dials(&named), [address(1)]);
         scene.connect_as(1, Direction::Outgoing, id);
         scene.connect_as(2, Direction::Incoming, id);
-        let dials = |actions: &[Output]| {
-            actions.iter().filter(|action| matches!(action, Output::Dial { .. })).count()
-        };
-        assert_eq!(dials(&scene.wait(200 * SECOND)), 0);
-        let (peer, reason) =
-            (scene.torrent.neighbors().next().unwrap().identity.key, DisconnectReason::Closed);
-        scene.handle(Input::Disconnected { peer, reason });
-        assert_eq!(dials(&scene.wait(200 * SECOND)), 1);
+        it_closes.into_iter().for_each(|first| drop(closed(&mut scene, first)));
+        assert_eq!(dials(&scene.wait(200 * SECOND)), []);
+        let stayed: Vec<_> = scene.torrent.neighbors().map(|other| other.identity.key.0).collect();
+        assert_eq!(stayed.len(), 1);
+        closed(&mut scene, stayed[0]);
+        assert_eq!(dials(&scene.wait(200 * SECOND)), [address(1)]);
     }
 }
 
@@ -323,6 +317,16 @@ fn dials_stop_when_all_places_would_be_taken_or_three_quarters_by_our_dials() {
         let dialed = dials_of(&mut scene, 20..40);
         assert_eq!(dialed, expected, "{incoming} incoming, {outgoing} outgoing");
     }
+}
+
+#[test]
+fn when_a_peer_that_we_dialed_leaves_another_is_dialed() {
+    let mut scene = Scene::with(bits([]), |config| config.max_neighbors = 4);
+    assert_eq!(dials_of(&mut scene, 1..5), 3);
+    (1..4).for_each(|peer| {
+        scene.connect_as(peer.into(), Direction::Outgoing, peer);
+    });
+    assert_eq!(dials(&closed(&mut scene, 2)), [address(4)]);
 }
 
 #[test]
