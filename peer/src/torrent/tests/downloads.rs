@@ -28,10 +28,10 @@ fn on_parole(scene: &Scene) -> Vec<bool> {
 
 #[test]
 fn a_later_bitfield_adds_pieces_but_removes_none() {
-    let mut scene = Scene::new(bits([]));
+    let mut scene = Scene::new(bits([1]));
     scene.neighbor(1, bits([1]));
     let more = scene.receive(1, Message::Bitfield(bits([1, 2])));
-    assert_eq!(disconnected(&more), []);
+    assert_eq!(more, [Output::Send { peer: PeerKey(1), message: Message::Interested }]);
     let fewer = scene.receive(1, Message::Bitfield(bits([2])));
     assert_eq!(disconnected(&fewer), [(1, DisconnectReason::TookBack)]);
     scene.neighbor(2, bits([]));
@@ -95,6 +95,25 @@ fn the_requests_of_a_neighbor_that_left_go_to_other_peers() {
         scene.answer(2, request.block);
     }
     assert!(asked.iter().all(|block| got.contains(block)));
+}
+
+#[test]
+fn what_a_neighbor_that_left_had_not_sent_is_requested_from_another_at_once() {
+    // How many of its two blocks had arrived, and whether the next one was arriving.
+    for (arrived, is_arriving) in [(0, false), (0, true), (1, false), (1, true)] {
+        let mut scene = Scene::new(bits(2..PIECES));
+        scene.neighbor(1, bits([0]));
+        scene.neighbor(2, bits([0, 1]));
+        let asked = requests(&scene.receive(1, Message::Unchoke), 1);
+        assert_eq!(asked, [block(0, 0), block(0, 1)]);
+        assert_eq!(requests(&scene.receive(2, Message::Unchoke), 2).len(), 2, "of piece 1");
+        asked[..arrived].iter().for_each(|&block| drop(scene.answer(1, block)));
+        if is_arriving {
+            head(&mut scene, 1, asked[arrived]);
+        }
+        let outputs = closed(&mut scene, 1);
+        assert_eq!(requests(&outputs, 2), asked[arrived..], "{arrived} {is_arriving}");
+    }
 }
 
 #[test]
@@ -175,10 +194,20 @@ fn a_request_without_an_answer_for_a_minute_goes_to_another() {
     scene.wait(59 * SECOND);
     assert_eq!(scene.remote(1).requests.len(), 2);
     scene.wait(12 * SECOND);
-    // From now on it is asked for one at a time.
+    // From now on it is asked for one at a time, however often it lets one time out.
+    assert_eq!(scene.remote(1).requests.len(), 1);
+    scene.wait(70 * SECOND);
     assert_eq!(scene.remote(1).requests.len(), 1);
     scene.neighbor(2, bits([0]));
     assert_ne!(requests(&scene.receive(2, Message::Unchoke), 2), []);
+}
+
+#[test]
+fn a_peer_that_unchokes_us_late_is_asked_for_as_many_blocks_as_any_other() {
+    let mut scene = Scene::new(bits([]));
+    scene.neighbor(1, bits(0..PIECES));
+    scene.wait(100 * SECOND);
+    assert_eq!(requests(&scene.receive(1, Message::Unchoke), 1).len(), 5);
 }
 
 #[test]
@@ -263,6 +292,35 @@ fn the_senders_of_a_false_piece_are_on_parole_and_no_other_peer() {
     let outputs = scene.handle(Input::PieceChecked { piece: piece(0), verdict: Verdict::Bad });
     assert_eq!(disconnected(&outputs), []);
     assert_eq!(on_parole(&scene), [true, true, false]);
+}
+
+#[test]
+fn a_piece_that_a_peer_on_parole_leaves_is_requested_in_the_next_turn_of_another() {
+    // One block a second, in turns, and neighbors that hold one request at a time.
+    let mut scene = Scene::with(bits(2..PIECES), |config| config.download_limit = Some(16_384));
+    let request_queue = Some(1);
+    let handshake = ExtendedHandshake { request_queue, ..ExtendedHandshake::default() };
+    for (peer, has) in [(1, 0), (2, 0), (3, 1)] {
+        scene.neighbor(peer, bits([has]));
+        scene.receive(peer.into(), Message::Extended(handshake.clone()));
+    }
+    (1..=2).for_each(|peer| drop(scene.receive(peer, Message::Unchoke)));
+    scene.wait(SECOND);
+    for (peer, number) in [(1, 0), (2, 1)] {
+        scene.receive(peer, Message::Piece(block(0, number)));
+    }
+    scene.handle(Input::PieceChecked { piece: piece(0), verdict: Verdict::Bad });
+    assert_eq!(on_parole(&scene), [true, true, false]);
+    scene.receive(3, Message::Unchoke);
+    // One of the two has the piece to itself, and the other nothing to do in its turn.
+    let outputs = scene.wait(2 * SECOND);
+    let first = [1, 2].map(|peer| requests(&outputs, peer));
+    let owner = if first[0].is_empty() { 2 } else { 1 };
+    assert_eq!(first.concat(), [block(0, 0)]);
+    assert_eq!(requests(&outputs, 3), [block(1, 0)]);
+    scene.receive(owner, Message::Piece(block(0, 0)));
+    closed(&mut scene, owner);
+    assert_eq!(requests(&scene.wait(2 * SECOND), 3 - owner), [block(0, 0)]);
 }
 
 #[test]
