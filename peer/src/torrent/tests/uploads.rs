@@ -74,16 +74,80 @@ fn blocks_are_sent_in_the_order_of_the_requests_without_the_canceled_ones() {
 }
 
 #[test]
-fn rounds_keep_to_their_times_even_after_a_time_without_neighbors() {
-    let rounds = |actions: &[Output]| {
-        let is_round = |a: &&Output| matches!(a, Output::Explain(Decision::Round { .. }));
-        actions.iter().filter(is_round).count()
+fn a_peer_has_something_pending_from_its_request_until_the_block_has_been_sent() {
+    let mut scene = Scene::new(bits([0]));
+    scene.neighbor(1, bits([]));
+    scene.receive(1, Message::Interested);
+    let is_pending = |scene: &Scene| upload::candidate(scene.remote(1), false, scene.now).pending;
+    assert!(!is_pending(&scene));
+    scene.receive(1, Message::Request(block(0, 0)));
+    assert!(is_pending(&scene), "the request is in the queue");
+    let block = scene.next_upload(1).unwrap();
+    assert!(is_pending(&scene), "the block is being sent");
+    scene.handle(Input::Sent { peer: PeerKey(1), block });
+    assert!(!is_pending(&scene));
+}
+
+#[test]
+fn rounds_are_numbered_and_keep_to_their_times_even_after_a_time_without_neighbors() {
+    let rounds = |outputs: &[Output]| -> Vec<u32> {
+        let number = |output: &Output| match output {
+            Output::Explain(Decision::Round { round, .. }) => Some(*round),
+            _ => None,
+        };
+        outputs.iter().filter_map(number).collect()
     };
     let mut scene = Scene::new(bits([]));
-    assert_eq!(rounds(&scene.wait(35 * SECOND)), 0);
+    assert!(rounds(&scene.wait(35 * SECOND)).is_empty());
     scene.neighbor(1, bits([]));
-    assert_eq!(rounds(&scene.wait(4 * SECOND)), 0);
-    assert_eq!(rounds(&scene.wait(2 * SECOND)), 1);
+    assert!(rounds(&scene.wait(4 * SECOND)).is_empty());
+    assert_eq!(rounds(&scene.wait(2 * SECOND)), [1]);
+    assert_eq!(rounds(&scene.wait(20 * SECOND)), [2, 3]);
+    assert_eq!(scene.torrent.snapshot(scene.now).round, 3);
+}
+
+/// The neighbors that we serve.
+fn unchoked(scene: &Scene) -> Vec<u64> {
+    let unchoked = scene.torrent.neighbors().filter(|neighbor| !neighbor.am_choking);
+    unchoked.map(|neighbor| neighbor.identity.key.0).collect()
+}
+
+#[test]
+fn the_optimistic_unchoke_changes_after_whole_rounds_and_at_least_one() {
+    for (seconds, period) in [(30, 3), (25, 2), (10, 1), (5, 1)] {
+        let mut scene = Scene::with(bits([0]), |config| {
+            (config.slots, config.optimistic) = (0, seconds * SECOND);
+        });
+        for peer in 1..=8 {
+            scene.neighbor(peer, bits([]));
+            scene.receive(peer.into(), Message::Interested);
+        }
+        let mut changes = Vec::new();
+        for round in 1..=20 {
+            let before = unchoked(&scene);
+            scene.wait(10 * SECOND);
+            if unchoked(&scene) != before {
+                changes.push(round);
+            }
+        }
+        // The next one may be the same by chance.
+        let due: Vec<_> = (1..=20).filter(|round| round % period == 0).collect();
+        assert!(changes.iter().all(|round| due.contains(round)), "{seconds} s: {changes:?}");
+        assert!(changes.len() > due.len() / 2, "{seconds} s: {changes:?}");
+    }
+}
+
+#[test]
+fn between_rounds_a_peer_that_waits_gets_a_free_slot_and_takes_none_from_another() {
+    let mut scene = Scene::with(bits([0]), |config| config.slots = 1);
+    for peer in 1..=3 {
+        scene.neighbor(peer, bits([]));
+        scene.receive(peer.into(), Message::Interested);
+    }
+    // One more is served than there are slots: the optimistic one.
+    assert_eq!(unchoked(&scene), [1, 2]);
+    scene.receive(1, Message::NotInterested);
+    assert_eq!(unchoked(&scene), [2, 3]);
 }
 
 #[test]
@@ -108,12 +172,13 @@ fn we_hold_as_many_requests_as_we_announced() {
 }
 
 #[test]
-fn a_peer_snubs_us_after_sixty_one_seconds_and_not_after_fifty_nine() {
-    for (silence, snubbed) in [(59, false), (61, true)] {
+fn a_peer_snubs_us_when_it_is_silent_for_over_a_minute() {
+    let minute = 60 * SECOND;
+    for (silence, snubbed) in [(minute, false), (minute + Duration::from_millis(1), true)] {
         let mut scene = Scene::new(bits([]));
         scene.neighbor(1, bits([0]));
-        scene.wait(silence * SECOND);
-        assert_eq!(scene.torrent.snapshot(scene.now).neighbors[0].snubbed, snubbed, "{silence} s");
+        scene.wait(silence);
+        assert_eq!(scene.torrent.snapshot(scene.now).neighbors[0].snubbed, snubbed, "{silence:?}");
     }
     // A peer of which we want nothing cannot snub us.
     let mut scene = Scene::new(bits([0]));
@@ -288,4 +353,20 @@ fn a_leecher_ranks_by_what_it_receives_and_a_seed_by_what_it_sends() {
     assert!(scene.torrent.is_complete());
     let seeding = rates(&scene);
     assert!(seeding[0] == 0 && seeding[1] > 0, "{seeding:?}");
+}
+
+#[test]
+fn a_peer_that_completes_chokes_as_a_seed_from_the_next_round_on() {
+    let mut scene = Scene::new(bits(1..PIECES));
+    scene.neighbor(1, bits([0]));
+    scene.receive(1, Message::Interested);
+    let reason = |scene: &Scene| scene.torrent.snapshot(scene.now).neighbors[0].reason.clone();
+    scene.wait(10 * SECOND);
+    assert_eq!(reason(&scene).as_deref(), Some("optimistic"));
+    for block in requests(&scene.receive(1, Message::Unchoke), 1) {
+        scene.answer(1, block);
+    }
+    assert!(scene.torrent.is_complete());
+    scene.wait(10 * SECOND);
+    assert_eq!(reason(&scene).as_deref(), Some("kept as seed, rank 1"));
 }
