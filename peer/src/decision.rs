@@ -286,7 +286,7 @@ mod tests {
                 downloaded: 7,
                 uploaded: 5,
             }),
-            r#"{"decision":"disconnect","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"closed"}"#
+            r#"{"decision":"disconnect","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"closed","downloaded":7,"uploaded":5}"#
         );
     }
 }

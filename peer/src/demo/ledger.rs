@@ -69,6 +69,41 @@ impl Ledger {
         self.members.iter().zip(&self.records)
     }
 
+    /// All members, the seed first.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Seconds until the last peer had everything; `None` before that.
+    pub fn time(&self) -> Option<f64> {
+        let peers = self.rows().filter(|(member, _)| member.role != Role::Seed);
+        let times: Option<Vec<Moment>> = peers.map(|(_, record)| record.finished).collect();
+        times?.into_iter().max().map(|last| last.since_start().as_secs_f64())
+    }
+
+    /// Upload limit and finishing time, in seconds, of each peer that uploads and has finished.
+    #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+    pub fn limits_and_times(&self) -> Vec<(f64, f64)> {
+        let peers = self.rows().filter(|(member, _)| member.role == Role::Peer);
+        peers
+            .filter_map(|(member, record)| {
+                let time = record.finished?.since_start().as_secs_f64();
+                Some((member.upload_limit? as f64, time))
+            })
+            .collect()
+    }
+
+    /// The place of the first free rider to finish, over the number of peers; `None` if none has.
+    #[expect(clippy::cast_precision_loss, reason = "there are few members")]
+    pub fn first_free_rider(&self) -> Option<f64> {
+        let finished =
+            self.rows().filter_map(|(member, record)| Some((record.finished?, member.role)));
+        let mut finished: Vec<_> = finished.collect();
+        finished.sort_by_key(|&(time, _)| time);
+        let place = finished.iter().position(|&(_, role)| role == Role::FreeRider)?;
+        Some((place + 1) as f64 / (self.members.len() - 1) as f64)
+    }
+
     /// How many members do not have every chunk.
     pub fn unfinished(&self) -> usize {
         let all = self.geometry.piece_count();
@@ -162,4 +197,24 @@ impl Ledger {
 #[expect(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^52")]
 fn seconds(bytes: u64, rate: u64) -> f64 {
     bytes as f64 / rate as f64
+}
+
+/// Spearman's correlation of pairs of values: that of their ranks, from -1 (the greater the one, the
+/// less the other) to 1. Equal values share the mean of their ranks.
+#[expect(clippy::cast_precision_loss, reason = "there are few values")]
+pub fn rank_correlation(pairs: &[(f64, f64)]) -> f64 {
+    let ranks = |value: fn(&(f64, f64)) -> f64| -> Vec<f64> {
+        let rank = |pair| {
+            let before = pairs.iter().filter(|other| value(other) < value(pair)).count();
+            let equal = pairs.iter().filter(|other| value(other) == value(pair)).count();
+            before as f64 + (equal as f64 - 1.0) / 2.0
+        };
+        pairs.iter().map(rank).collect()
+    };
+    let (xs, ys) = (ranks(|pair| pair.0), ranks(|pair| pair.1));
+    let mean = (pairs.len() as f64 - 1.0) / 2.0;
+    let covariance = |xs: &[f64], ys: &[f64]| -> f64 {
+        xs.iter().zip(ys).map(|(x, y)| (x - mean) * (y - mean)).sum()
+    };
+    covariance(&xs, &ys) / (covariance(&xs, &xs) * covariance(&ys, &ys)).sqrt()
 }

@@ -19,7 +19,10 @@ use common::geometry::Geometry;
 use common::id::PeerId;
 use fastrand::Rng;
 
-pub use ledger::{Bounds, Ledger, Record};
+use crate::choker::free_rider;
+use crate::torrent::Config;
+
+pub use ledger::{Bounds, Ledger, Record, rank_correlation};
 
 /// The set-up of a swarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,19 @@ pub struct Setup {
     /// The part of the chunks that each peer begins with, in percent.
     pub head_start: u8,
 }
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { peers: 16, free_riders: 1, upload_limit: Some(540_000), head_start: 50 }
+    }
+}
+
+/// The length of the sample, in bytes: 192 chunks. With the default set-up the swarm takes 80 s, and
+/// so eight rounds.
+pub const SAMPLE_LENGTH: u64 = 48 * 1024 * 1024;
+
+/// K&R 2.5: a chunk has 256 KiB.
+pub const CHUNK_SIZE: u32 = 256 * 1024;
 
 /// One peer of the swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +76,23 @@ pub enum Role {
     FreeRider,
 }
 
+impl Member {
+    /// The configuration of this member, where that of all is `common`.
+    pub fn config(&self, common: &Config) -> Config {
+        let rides = self.role == Role::FreeRider;
+        let choker = if rides { free_rider::STRATEGY } else { common.choker };
+        let upload_limit = self.upload_limit;
+        Config { peer_id: self.peer_id, choker, upload_limit, ..common.clone() }
+    }
+}
+
 impl Setup {
+    /// The place among the members of the peer whose decisions are shown: not one of the slowest,
+    /// and slow enough that its neighbors often find better partners.
+    pub fn watched(&self) -> u16 {
+        (self.peers * 3).div_ceil(8)
+    }
+
     /// The seed first, then the peers from the slowest to the fastest, then the free riders.
     pub fn members(&self, geometry: &Geometry, rng: &mut Rng) -> Vec<Member> {
         let seed = (Role::Seed, "seed".to_owned(), self.slowest());
@@ -112,7 +144,7 @@ impl Setup {
 }
 
 /// The fastest peer has so many times the upload limit of the slowest.
-const SLOWEST: u64 = 4;
+const SLOWEST: u64 = 5;
 
 fn peer_id(name: &str, rng: &mut Rng) -> PeerId {
     let mut random = std::array::from_fn(|_| alphanumeric(rng));

@@ -6,6 +6,7 @@
 //! | `free_rider.rs` | what a peer gets that gives nothing |
 //! | `clustering.rs` | peers of similar bandwidth trade with each other |
 //! | `rarest.rs` | rarest first brings out a first copy in about the least possible time |
+//! | `demo.rs` | what `peer swarm` shows |
 //! | `books.rs` | what every run records, and what must hold in it |
 //! | `stories.rs` | smaller worlds, without a formula |
 //! | `crowd.rs` | more peers than each may have as neighbors |
@@ -20,6 +21,7 @@ mod books;
 pub mod clustering;
 #[cfg(test)]
 mod crowd;
+pub mod demo;
 #[cfg(test)]
 mod duplicates;
 pub mod free_rider;
