@@ -5,6 +5,7 @@
 //! | `transfer.rs` | content goes from a seed to others, whatever its shape |
 //! | `resume.rs` | files of earlier runs and of others on the disk |
 //! | `exits.rs` | exit codes and error messages |
+//! | `waiting.rs` | what a peer without progress says |
 //! | `swarm.rs` | `peer swarm` |
 //! | `hostile.rs` | a seed among peers that break the protocol |
 //! | `liars.rs` | a download from neighbors that lie or stay silent |
@@ -33,6 +34,7 @@ mod scene;
 mod swarm;
 mod transfer;
 mod transmission;
+mod waiting;
 mod wire;
 #[cfg(unix)]
 mod wireshark;

@@ -9,6 +9,8 @@
 //! | `storage/`, `disk.rs` | files, and the thread that hashes and writes |
 //! | `announcer/` | the thread that talks to trackers |
 //! | `report.rs` | progress, decisions and events for the user; the record of a run |
+//! | `waiting.rs` | what a peer without progress waits for |
+//! | `io_error.rs` | errors of the network as words |
 //! | `torrent_file.rs` | .torrent files |
 //! | `stop.rs` | Ctrl-C |
 
@@ -21,6 +23,7 @@
 mod announcer;
 mod commands;
 mod disk;
+mod io_error;
 mod listen;
 mod node;
 mod options;
@@ -28,6 +31,7 @@ mod report;
 mod stop;
 mod storage;
 mod torrent_file;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufWriter, LineWriter, Write, stderr, stdout};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,8 @@ use peer::torrent::Torrent;
 use peer::units::{rate, size};
 use serde::Serialize;
 
+use crate::waiting::Waiting;
+
 /// Shows one peer to the user.
 pub(crate) struct Reporter {
     /// In a swarm, the name of this peer and the channel that receives the name on completion.
@@ -26,6 +29,10 @@ pub(crate) struct Reporter {
     bar: ProgressBar,
     /// Whether plain lines stand in for the bar.
     lines: bool,
+    /// The last plain line of progress; the same one is not printed twice.
+    last_line: String,
+    /// Not in a swarm.
+    waiting: Option<Waiting>,
     verbosity: Verbosity,
     events: Option<EventFile>,
     next: Moment,
@@ -63,7 +70,16 @@ impl Reporter {
         let template = "{prefix}{bar:30} {msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
         let lines = bar.is_hidden();
-        Self { swarm: None, bar, lines, verbosity, events, next: Moment::START }
+        Self {
+            swarm: None,
+            bar,
+            lines,
+            last_line: String::new(),
+            waiting: Some(Waiting::new()),
+            verbosity,
+            events,
+            next: Moment::START,
+        }
     }
 
     /// A member of a swarm: sends its name to `completed` when every chunk is verified, instead of
@@ -72,6 +88,7 @@ impl Reporter {
         self.bar.set_prefix(format!("{own:9}"));
         self.swarm = Some((own, completed));
         self.lines = false;
+        self.waiting = None;
         self
     }
 
@@ -109,6 +126,21 @@ impl Reporter {
         }
     }
 
+    /// No tracker answered, or it refused.
+    pub(crate) fn announce_failed(&mut self, error: String) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.announce_failed(error),
+            None => log::warn!("cannot announce to the tracker: {error}"),
+        }
+    }
+
+    /// A peer that we dialed could not be reached, or did not stay.
+    pub(crate) fn dial_failed(&mut self, address: SocketAddr, how: String) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.dial_failed(address, how);
+        }
+    }
+
     /// Every chunk is verified; the content is at this path.
     ///
     /// # Errors
@@ -135,7 +167,8 @@ impl Reporter {
 
     /// When [`Self::progress`] has something new to show.
     pub(crate) fn next_due(&self) -> Option<Moment> {
-        (self.lines || !self.bar.is_hidden()).then_some(self.next)
+        let waiting = self.waiting.as_ref().map_or(self.next, Waiting::next_due);
+        (self.lines || !self.bar.is_hidden()).then_some(self.next.min(waiting))
     }
 
     /// Shows the progress, if it is time.
@@ -143,14 +176,22 @@ impl Reporter {
         if self.next_due().is_none_or(|next| next > now) {
             return;
         }
-        self.next = now + if self.lines { LINE_INTERVAL } else { BAR_INTERVAL };
         let snapshot = torrent.snapshot(now);
+        let waiting = self.waiting.as_mut().and_then(|waiting| waiting.look(&snapshot, now));
+        if let Some(line) = waiting {
+            self.print(&line);
+        }
+        if self.next > now {
+            return;
+        }
+        self.next = now + if self.lines { LINE_INTERVAL } else { BAR_INTERVAL };
         let total = self.bar.length().unwrap_or_default();
         self.bar.set_position(total - snapshot.left);
         let text = status(&snapshot, total, self.bar.eta());
         self.bar.set_message(text.clone());
-        if self.lines && snapshot.left > 0 {
-            say(text);
+        if self.lines && snapshot.left > 0 && text != self.last_line {
+            say(&text);
+            self.last_line = text;
         }
     }
 

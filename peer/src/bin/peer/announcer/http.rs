@@ -14,6 +14,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::Connector;
 
 use super::connector::BoundConnector;
+use crate::io_error;
 
 /// Most redirects followed. One to another path and one to https are usual.
 const MAX_REDIRECTS: u32 = 5;
@@ -66,7 +67,7 @@ fn fetch(
 /// The error as a user of trackers would say it.
 fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
     match error {
-        ureq::Error::Io(error) => error.into(),
+        ureq::Error::Io(error) => anyhow!(io_error::describe(&error)),
         ureq::Error::Timeout(_) => anyhow!("no answer within {timeout:?}"),
         ureq::Error::BodyExceedsLimit(_) => ResponseError::TooLong.into(),
         ureq::Error::TlsRequired => anyhow!("this program was built without https"),

@@ -14,6 +14,7 @@ use mio::net::TcpStream;
 use peer::decision::DisconnectReason;
 use socket2::{Domain, Socket, Type};
 
+use crate::io_error;
 use crate::storage::{OpenFile, Segment, Storage, read_at};
 
 /// A connection, from the dial or the accept to its end.
@@ -383,7 +384,7 @@ pub(super) enum Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        Self::Peer(DisconnectReason::Failed(error.to_string()))
+        Self::Peer(DisconnectReason::Failed(io_error::describe(&error)))
     }
 }
 

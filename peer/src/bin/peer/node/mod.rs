@@ -280,7 +280,7 @@ impl Node {
                 self.tell(Input::Announced { interval, min_interval, peers })
             }
             Notice::Tracker(Err(error)) => {
-                self.session.reporter.print(&format!("tracker: {error}"));
+                self.session.reporter.announce_failed(error);
                 self.tell(Input::AnnounceFailed)
             }
         }
@@ -347,6 +347,7 @@ impl Node {
             Output::Disconnect { peer, reason } => {
                 if let Some(connection) = self.close(peer) {
                     log::debug!("{}: closed: {reason}", connection.address);
+                    self.note_end(&connection, &reason);
                 }
             }
             Output::Announce { event, num_want } => self.announce(event, num_want),
