@@ -226,7 +226,7 @@ pub enum ResponseError {
     #[error("the tracker's answer is longer than {MAX_RESPONSE_LENGTH} bytes")]
     TooLong,
     /// Often a web page: the URL is not a tracker's.
-    #[error("the tracker's answer is not bencode: {0}")]
+    #[error("the tracker's answer is not bencode")]
     Bencode(#[from] bencode::DecodeError),
     /// Bencode, but no dictionary.
     #[error("the tracker's answer is not a dictionary")]

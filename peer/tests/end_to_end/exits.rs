@@ -44,7 +44,7 @@ fn an_error_names_what_was_being_done_and_to_what() {
     let taken = listener.local_addr().unwrap().to_string();
     let ended = seed(&torrent, &scene.original(), &["--listen", &taken]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains(&format!("error: listen on {taken}: ")), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("error: cannot listen on {taken}: ")), "{ended:?}");
 
     fs::write(scene.path("file"), "").unwrap();
     let ended = get(&torrent, &scene.path("file"), &[]).end();

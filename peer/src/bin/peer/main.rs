@@ -11,6 +11,7 @@
 //! | `report.rs` | progress, decisions and events for the user; the record of a run |
 //! | `waiting.rs` | what a peer without progress waits for |
 //! | `io_error.rs` | errors of the network as words |
+//! | `http_client/` | HTTP, for announces and .torrent files |
 //! | `torrent_file.rs` | .torrent files |
 //! | `stop.rs` | Ctrl-C |
 
@@ -23,6 +24,7 @@
 mod announcer;
 mod commands;
 mod disk;
+mod http_client;
 mod io_error;
 mod listen;
 mod node;

@@ -73,7 +73,8 @@ pub(crate) struct Create {
 #[command(after_help = "Example:
   peer show --json lecture.mp4.torrent")]
 pub(crate) struct Show {
-    /// The .torrent file
+    /// The .torrent file, or its http or https URL
+    #[arg(value_name = "TORRENT")]
     pub(crate) file: PathBuf,
 
     /// Print JSON, for programs
@@ -88,7 +89,8 @@ pub(crate) struct Show {
 #[command(after_help = "Example:
   peer get lecture.mp4.torrent --dir Downloads --download-limit 2MB")]
 pub(crate) struct Get {
-    /// The .torrent file
+    /// The .torrent file, or its http or https URL
+    #[arg(value_name = "TORRENT")]
     pub(crate) torrent: PathBuf,
 
     /// Folder to put the download in
@@ -108,7 +110,8 @@ pub(crate) struct Get {
 #[command(after_help = "Example:
   peer seed lecture.mp4.torrent --dir Videos --upload-limit 500KB")]
 pub(crate) struct Seed {
-    /// The .torrent file
+    /// The .torrent file, or its http or https URL
+    #[arg(value_name = "TORRENT")]
     pub(crate) torrent: PathBuf,
 
     /// Folder that the file or folder is in
@@ -156,7 +159,7 @@ pub(crate) struct Replay {
 /// The options that `get` and `seed` share.
 #[derive(Debug, Args)]
 pub(crate) struct Sharing {
-    /// Address to listen on [default: the first free port of 6881 to 6889 on all addresses]
+    /// Address to listen on [default: all addresses; the first free port from 6881 to 6889, or else any]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
 
