@@ -18,7 +18,7 @@ pub const STRATEGY: Strategy = Strategy {
     name: "textbook",
     about: "unchoke the fastest --slots peers, and one more at random",
     rule: Entry {
-        fills: |rules| Some(rules.slots + 1),
+        fills: |rules| rules.has_optimistic().then_some(rules.slots + 1),
         make: |rules| Box::new(Textbook { rules: *rules, ..Textbook::default() }),
         seed: Some(&super::seed::STRATEGY),
     },
@@ -46,10 +46,13 @@ impl Textbook {
     /// Every 10 s: ranks all candidates again.
     fn round(&mut self, candidates: &[Candidate], rng: &mut Rng) -> Choice {
         self.round += 1;
-        let rotate = self.round.is_multiple_of(self.rules.period());
-
         let ranked = ranked(candidates.iter().filter(|c| c.interested && !c.snubbed), rng);
         let mut choice = Choice::top(self.rules.slots, &ranked);
+        if !self.rules.has_optimistic() {
+            return choice;
+        }
+
+        let rotate = self.rules.changes_optimistic(self.round);
         let free = self.rules.slots - choice.unchoked.len();
         let rest = candidates.iter().filter(|c| c.interested && choice.unchoke(c.peer).is_none());
         let mut rest: Vec<_> = rest.collect();
@@ -79,11 +82,14 @@ impl Textbook {
         }
         let mut waiting = ranked(candidates.iter().filter(|c| c.interested && !c.unchoked), rng);
         waiting.sort_by_key(|c| c.snubbed);
+        if !self.rules.has_optimistic() {
+            waiting.retain(|c| !c.snubbed);
+        }
         let taken = self.rules.slots + usize::from(self.optimistic.is_some());
         let mut choice = Choice::keep_and_fill(taken, candidates, &mut waiting);
 
         // The last slot is the optimistic one, and for that rates do not count.
-        if self.optimistic.is_none() {
+        if self.optimistic.is_none() && self.rules.has_optimistic() {
             self.optimistic = rng.choice(&waiting).map(|c| c.peer);
             let optimistic = self.optimistic.map(|p| Unchoke::new(p, UnchokeReason::Optimistic));
             choice.unchoked.extend(optimistic);
@@ -168,6 +174,22 @@ mod tests {
         assert!(rounds[2..].chunks(3).all(|three| three.iter().all(|round| *round == three[0])));
         let together: BTreeSet<_> = rounds.concat().chars().collect();
         assert_eq!(together, ('A'..='H').collect());
+    }
+
+    #[test]
+    fn without_an_optimistic_unchoke_a_newcomer_waits_until_a_slot_is_free() {
+        let rules = Rules { rounds_per_optimistic: None, ..Rules::default() };
+        let textbook = Textbook { rules, ..Textbook::default() };
+        let mut neighbors = Neighbors::new(textbook, &a_to_h());
+        assert!((0..9).all(|_| neighbors.round() == "ABCD"));
+        let newcomer = Candidate { since_block: None, ..interested('I') };
+        assert_eq!(neighbors.join(newcomer), "ABCD");
+        assert_eq!(neighbors.round(), "ABCD");
+        neighbors.leave('B');
+        assert_eq!(neighbors.reason('E'), Ok(UnchokeReason::FreeSlot));
+        neighbors.candidates.iter_mut().for_each(|c| c.snubbed = c.peer.0 > 0);
+        assert_eq!(neighbors.round(), "A");
+        assert_eq!(neighbors.interest('H', false), "A");
     }
 
     #[test]

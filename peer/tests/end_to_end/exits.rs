@@ -46,11 +46,14 @@ fn an_error_names_what_was_being_done_and_to_what() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains(&format!("error: cannot listen on {taken}: ")), "{ended:?}");
 
-    fs::write(scene.path("file"), "").unwrap();
-    let ended = get(&torrent, &scene.path("file"), &[]).end();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let error = format!("error: look at {}", scene.path("file").display());
-    assert!(ended.stderr.starts_with(&error), "{ended:?}");
+    let file = scene.path("file");
+    fs::write(&file, "").unwrap();
+    for ended in [get(&torrent, &file, &[]).end(), seed(&torrent, &file, &[]).end()] {
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let error =
+            format!("error: cannot use --dir {}: it is a file, not a folder\n", file.display());
+        assert_eq!(ended.stderr, error);
+    }
 }
 
 #[cfg(unix)]

@@ -29,7 +29,7 @@ fn a_killed_download_resumes_where_it_was() {
     let events = scene.path("events.jsonl");
     let again = ["--leave", "--peer", &address, "--events", events.to_str().unwrap()];
     let mut second = get(&torrent, &dir, &again);
-    let line = second.line(" of 24 chunks are already on disk");
+    let line = second.line(" of 24 chunks already on disk");
     let found: u64 = line.split(' ').next().unwrap().parse().unwrap();
     assert!((5..24).contains(&found), "{line}");
     second.success();
@@ -49,7 +49,7 @@ fn a_complete_file_is_not_downloaded_again() {
     let printed = get(&torrent, &scene.original(), &["--leave"]).end();
     assert_eq!(printed.code, Some(0), "{printed:?}");
     assert_eq!(printed.stdout.trim_end(), scene.original().join("x.bin").to_str().unwrap());
-    assert!(printed.stderr.starts_with("4 of 4 chunks are already on disk\n"), "{printed:?}");
+    assert!(printed.stderr.starts_with("4 of 4 chunks already on disk\n"), "{printed:?}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_damaged_part_is_downloaded_again() {
     let mut seed = seed(&torrent, &scene.original(), &[]);
     let address = seed.address().to_string();
     let mut second = get(&torrent, &dir, &["--leave", "--peer", &address]);
-    second.line("3 of 4 chunks are already on disk");
+    second.line("3 of 4 chunks already on disk");
     second.success();
     scene.assert_copied(&dir);
 }

@@ -45,6 +45,18 @@ fn a_tracker_that_is_down_is_said_with_the_time_of_the_next_try() {
 }
 
 #[test]
+fn a_url_that_is_not_quite_the_trackers_is_said_with_its_hint() {
+    let tracker = Tracker::start();
+    let scene = Scene::with_file("x.bin", MIB);
+    let misspelt = tracker.http().replace("announce", "annonce");
+    let torrent = scene.torrent("x.bin", CHUNK, std::slice::from_ref(&misspelt));
+    let line = only_line(get(&torrent, &scene.path("a"), &[]));
+    let hint = format!("({misspelt}: HTTP status 404 Not Found: this is a BitTorrent tracker: ");
+    assert!(line.contains(&hint), "{line}");
+    assert!(line.contains("/announce"), "{line}");
+}
+
+#[test]
 fn a_named_peer_that_is_not_there_is_said() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);

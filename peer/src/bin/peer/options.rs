@@ -2,7 +2,7 @@
 //!
 //! Values that no program could use are refused here, as usage errors.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -160,7 +160,7 @@ pub(crate) struct Replay {
 #[derive(Debug, Args)]
 pub(crate) struct Sharing {
     /// Address to listen on [default: all addresses; the first free port from 6881 to 6889, or else any]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
     pub(crate) listen: Option<SocketAddr>,
 
     /// Peer to dial without a tracker; may be repeated
@@ -212,9 +212,9 @@ pub(crate) struct Trading {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_period)]
     pub(crate) rechoke: Duration,
 
-    /// Time between two optimistic unchokes, from 1s to 1h; in whole rounds of --rechoke
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
-    pub(crate) optimistic: Duration,
+    /// Time between two optimistic unchokes, from 1s to 1h in whole rounds of --rechoke, or `none`
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) optimistic: Optimistic,
 
     /// Seed for random choices; timing still differs from run to run
     #[arg(long, value_name = "N")]
@@ -241,6 +241,21 @@ pub(crate) struct Telling {
 /// Bytes a second, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<u64>);
+
+/// The time between two optimistic unchokes, or none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Optimistic(pub(crate) Option<Duration>);
+
+impl FromStr for Optimistic {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(parse_period(text).context("must be `none` or a time from 1s to 1h")?)))
+    }
+}
 
 /// Below this a block of 16 KiB takes longer than most neighbors wait.
 const LOWEST_LIMIT: u64 = 1000;
@@ -284,29 +299,58 @@ fn parse_period(text: &str) -> Result<Duration> {
 }
 
 fn parse_peer(text: &str) -> Result<SocketAddr> {
-    let address = text.parse().context("must be like 192.0.2.1:6881 or [2001:db8::1]:6881")?;
+    let address = parse_address(text)?;
     ensure!(is_dialable(address), "not an address that can be dialed");
     Ok(address)
 }
 
+fn parse_address(text: &str) -> Result<SocketAddr> {
+    const FORM: &str = "must be like 192.0.2.1:6881 or [2001:db8::1]:6881, with a port up to 65535";
+    text.parse().context(FORM)
+}
+
 fn parse_tracker(text: &str) -> Result<String> {
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let Some(Parts { scheme, host, port }) = Parts::of(text) else {
         bail!("must be a URL such as http://127.0.0.1:6969/announce");
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let port: Option<u16> =
-        port.map(str::parse).transpose().map_err(|_| anyhow!("invalid port"))?;
     ensure!(!host.is_empty(), "missing host");
     ensure!(!text.contains(|c: char| c.is_control() || c.is_whitespace()), "contains a space");
+    if let Some(port) = port {
+        let is_valid = port.parse::<u16>().is_ok_and(|port| port > 0);
+        ensure!(is_valid, "invalid port {port}: must be a number from 1 to 65535");
+    }
     match (scheme, port) {
-        (_, Some(0)) => bail!("invalid port"),
         ("udp", None) => bail!("missing port, which a udp URL needs"),
         ("http" | "https" | "udp", _) => Ok(text.to_owned()),
         _ => bail!("must begin with http://, https:// or udp://"),
+    }
+}
+
+/// Whether the URL of a tracker leads to the machine on which it is used.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    Parts::of(url).is_some_and(|Parts { host, .. }| {
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// The parts of a URL that say how and where to connect.
+struct Parts<'a> {
+    scheme: &'a str,
+    /// With brackets, if it is an IPv6 address.
+    host: &'a str,
+    port: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        Some(Self { scheme, host, port })
     }
 }
 
@@ -334,7 +378,8 @@ mod tests {
         assert_eq!((trading.choker.name, trading.order.name), ("textbook", "rarest-first"));
         assert_eq!(trading.strict_priority, StrictPriority::SEEDS);
         assert_eq!(trading.slots, 4);
-        assert_eq!((trading.rechoke.as_secs(), trading.optimistic.as_secs()), (10, 30));
+        assert_eq!(trading.rechoke.as_secs(), 10);
+        assert_eq!(trading.optimistic, Optimistic(Some(Duration::from_secs(30))));
         assert_eq!((get.dir, get.leave), (PathBuf::from("."), false));
 
         let Ok(Command::Create(create)) = parse("peer create x --tracker http://a/announce") else {
@@ -398,6 +443,12 @@ mod tests {
     }
 
     #[test]
+    fn the_optimistic_unchoke_may_be_left_out() {
+        let Ok(Command::Get(get)) = parse("peer get x --optimistic none") else { panic!("get") };
+        assert_eq!(get.sharing.trading.optimistic, Optimistic(None));
+    }
+
+    #[test]
     fn a_tracker_is_a_url_that_a_peer_can_announce_to() {
         for good in [
             "http://127.0.0.1:6969/announce",
@@ -413,11 +464,33 @@ mod tests {
             ("http:///announce", "missing host"),
             ("udp://host/announce", "missing port, which a udp URL needs"),
             ("udp://[::1]/announce", "missing port, which a udp URL needs"),
-            ("http://host:99999/", "invalid port"),
-            ("udp://host:0", "invalid port"),
+            ("http://host:99999/", "invalid port 99999: must be a number from 1 to 65535"),
+            ("udp://host:0", "invalid port 0: must be a number from 1 to 65535"),
+            ("http://host:/", "invalid port : must be a number from 1 to 65535"),
             ("http://host/ann ounce", "contains a space"),
         ] {
             assert_eq!(parse_tracker(bad).unwrap_err().to_string(), error, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_url_is_recognized_by_its_host() {
+        for url in ["http://127.0.0.1:6969/announce", "udp://[::1]:1", "http://LocalHost/announce"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["http://192.0.2.1:6969/127.0.0.1", "udp://localhost.example:1"] {
+            assert!(!is_loopback(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_an_error_that_shows_the_form() {
+        for option in ["--peer", "--listen"] {
+            let line = format!("peer get x {option} 127.0.0.1:99999");
+            let error = parse(&line).unwrap_err().to_string();
+            let form = "must be like 192.0.2.1:6881 or [2001:db8::1]:6881, with a port up to 65535";
+            assert!(error.contains(form), "{error}");
         }
     }
 }

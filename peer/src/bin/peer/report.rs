@@ -17,7 +17,7 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use peer::decision::Decision;
 use peer::record::{Start, Step, Writer};
 use peer::torrent::Torrent;
-use peer::units::{rate, size};
+use peer::units::{count, rate, size};
 use serde::Serialize;
 
 use crate::waiting::Waiting;
@@ -122,7 +122,7 @@ impl Reporter {
     /// The tracker answered with so many peers.
     pub(crate) fn tracker_answered(&self, peers: usize) {
         if self.verbosity == Verbosity::All {
-            self.print(&format!("the tracker returned {peers} peers"));
+            self.print(&format!("the tracker returned {}", count(peers, "peer")));
         }
     }
 
@@ -210,10 +210,7 @@ impl Reporter {
 fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
     let neighbors = &snapshot.neighbors;
     let up = rate(neighbors.iter().map(|neighbor| neighbor.upload_rate).sum());
-    let count = match neighbors.len() {
-        1 => "1 neighbor".to_owned(),
-        count => format!("{count} neighbors"),
-    };
+    let count = count(neighbors.len(), "neighbor");
     if snapshot.left == 0 {
         return format!("seeding at {up} to {count}");
     }

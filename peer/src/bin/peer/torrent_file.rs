@@ -10,10 +10,10 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use common::geometry::Geometry;
 use common::metainfo::{
-    CreateOptions, File, HASH_LENGTH, Layout, MAX_METAINFO_LENGTH, Metainfo, encode,
+    CreateOptions, File, HASH_LENGTH, Layout, MAX_METAINFO_LENGTH, Metainfo, MetainfoError, encode,
 };
 use sha1::{Digest, Sha1};
 
@@ -27,9 +27,26 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) fn read_torrent(source: &Path) -> Result<Metainfo> {
     let bytes = match source.to_str().filter(|text| is_url(text)) {
         Some(url) => fetch(url).with_context(|| format!("cannot fetch {url}"))?,
-        None => read_file(source)?,
+        None => return read_file(source).map_err(|error| with_hint(error, source)),
     };
     Metainfo::from_bytes(&bytes).with_context(|| cannot_read(source))
+}
+
+/// Adds what the user may have meant by `path`, in which there is no torrent.
+fn with_hint(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    let mut torrent = path.as_os_str().to_owned();
+    torrent.push(".torrent");
+    let torrent = Path::new(&torrent);
+    if torrent.is_file() {
+        anyhow!("{error:#}; did you mean {}?", torrent.display())
+    } else if matches!(error.downcast_ref(), Some(MetainfoError::NotATorrent(_))) {
+        anyhow!(
+            "{error:#}; a .torrent describes what to download, and `peer create` makes one of a \
+             file or a folder"
+        )
+    } else {
+        error
+    }
 }
 
 fn is_url(text: &str) -> bool {
@@ -44,13 +61,13 @@ fn fetch(url: &str) -> Result<Vec<u8>> {
     Ok(answer.body)
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>> {
+fn read_file(path: &Path) -> Result<Metainfo> {
     let file = fs::File::open(path).with_context(|| cannot_read(path))?;
     let mut bytes = Vec::new();
     // One byte more than is allowed shows that it is too long, whatever its length.
     let limit = MAX_METAINFO_LENGTH as u64 + 1;
     file.take(limit).read_to_end(&mut bytes).with_context(|| cannot_read(path))?;
-    Ok(bytes)
+    Metainfo::from_bytes(&bytes).with_context(|| cannot_read(path))
 }
 
 /// Makes the .torrent file of what is at `path`, and returns its bytes.
