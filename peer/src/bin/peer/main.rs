@@ -13,7 +13,7 @@
 //! | `io_error.rs` | errors of the network as words |
 //! | `http_client/` | HTTP, for announces and .torrent files |
 //! | `torrent_file.rs` | .torrent files |
-//! | `stop.rs` | Ctrl-C |
+//! | `stop.rs` | Ctrl-C and signals |
 
 #![allow(
     clippy::disallowed_methods,
@@ -50,16 +50,13 @@ fn main() -> ExitCode {
         .init();
     match run(&Options::parse()) {
         Ok(Ended::Complete) => ExitCode::SUCCESS,
-        Ok(Ended::Incomplete) => ExitCode::from(INTERRUPTED),
+        Ok(Ended::Incomplete) => ExitCode::from(stop::exit_code()),
         Err(error) => {
             report::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
-
-/// As shells report a program that Ctrl-C ended: 128 plus the number of the signal.
-const INTERRUPTED: u8 = 130;
 
 fn run(options: &Options) -> Result<Ended> {
     match &options.command {

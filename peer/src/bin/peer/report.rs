@@ -3,9 +3,9 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufWriter, LineWriter, Write, stderr, stdout};
+use std::io::{self, BufWriter, LineWriter, Write, stderr, stdout};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,7 +52,15 @@ pub(crate) enum Verbosity {
 /// A file of JSON lines, which several peers may share. Each line goes out at once: a program may
 /// be following the file.
 #[derive(Clone)]
-pub(crate) struct EventFile(Arc<Mutex<Option<LineWriter<File>>>>);
+pub(crate) struct EventFile(Arc<Mutex<Events>>);
+
+struct Events {
+    path: PathBuf,
+    /// `None` after an error.
+    file: Option<LineWriter<File>>,
+    /// The error, until a peer reports it.
+    failed: Option<io::Error>,
+}
 
 /// How often a bar is drawn, and a plain line written.
 const BAR_INTERVAL: Duration = Duration::from_millis(250);
@@ -200,6 +208,14 @@ impl Reporter {
         self.bar.finish();
     }
 
+    /// Nothing more is written to the events file.
+    ///
+    /// # Errors
+    /// If some of the events could not be written.
+    pub(crate) fn finish_events(&self) -> Result<()> {
+        self.events.as_ref().map_or(Ok(()), EventFile::finish)
+    }
+
     /// A line that the user should see.
     pub(crate) fn print(&self, text: &str) {
         self.bar.suspend(|| say(text));
@@ -227,12 +243,12 @@ fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
 impl EventFile {
     /// A new file; what was there before is lost, as with any log.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path)
-            .with_context(|| format!("create the events file {}", path.display()))?;
-        Ok(Self(Arc::new(Mutex::new(Some(LineWriter::new(file))))))
+        let file = File::create(path).with_context(|| cannot_write_events(path))?;
+        let (path, file) = (path.to_owned(), Some(LineWriter::new(file)));
+        Ok(Self(Arc::new(Mutex::new(Events { path, file, failed: None }))))
     }
 
-    /// Adds a line; after an error, which is logged, nothing more is written.
+    /// Adds a line; after an error nothing more is written.
     fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -245,13 +261,23 @@ impl EventFile {
         // Milliseconds are precise enough, and short.
         let at = (at.as_secs_f64() * 1000.0).round() / 1000.0;
         let line = serde_json::to_string(&Line { at, own: peer, decision });
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let write = |file: &mut LineWriter<File>| writeln!(file, "{}", line?);
-        if let Some(Err(error)) = file.as_mut().map(write) {
-            log::error!("write the events file: {error}; no more events are written");
-            *file = None;
+        if let Some(Err(error)) = events.file.as_mut().map(write) {
+            (events.file, events.failed) = (None, Some(error));
         }
     }
+
+    /// The peer has ended: the error that kept events from the file, if there was one.
+    fn finish(&self) -> Result<()> {
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = events.failed.take().map_or(Ok(()), Err);
+        failed.with_context(|| cannot_write_events(&events.path))
+    }
+}
+
+fn cannot_write_events(path: &Path) -> String {
+    format!("cannot write the events to {}", path.display())
 }
 
 /// One peer's part in the file of a record, which several peers may share.
@@ -262,19 +288,20 @@ pub(crate) struct RecordFile {
 }
 
 struct Recording {
+    path: PathBuf,
     writer: Writer,
     file: BufWriter<File>,
     /// The first error; nothing is written after it.
-    failed: Option<std::io::Error>,
+    failed: Option<io::Error>,
 }
 
 impl RecordFile {
     /// A new file; what was there before is lost, as with any log.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("create the record {}", path.display()))?;
+        let file = File::create(path).with_context(|| cannot_write_record(path))?;
         let (writer, file) = (Writer::default(), BufWriter::new(file));
-        let shared = Arc::new(Mutex::new(Recording { writer, file, failed: None }));
+        let path = path.to_owned();
+        let shared = Arc::new(Mutex::new(Recording { path, writer, file, failed: None }));
         let record = Self { own: "peer".into(), shared };
         record.write(Writer::head);
         Ok(record)
@@ -302,7 +329,7 @@ impl RecordFile {
     pub(crate) fn flush(&self) -> Result<()> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let result = shared.failed.take().map_or_else(|| shared.file.flush(), Err);
-        result.context("write the record")
+        result.with_context(|| cannot_write_record(&shared.path))
     }
 
     fn write(&self, line: impl FnOnce(&mut Writer) -> String) {
@@ -312,6 +339,10 @@ impl RecordFile {
             shared.failed = shared.file.write_all(line.as_bytes()).err();
         }
     }
+}
+
+fn cannot_write_record(path: &Path) -> String {
+    format!("cannot write the record to {}", path.display())
 }
 
 /// Writes a line for people to stderr. A closed stderr, as after `2>&1 | head`, is no reason to end,

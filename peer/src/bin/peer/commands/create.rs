@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Create) -> Result<()> {
     let options = CreateOptions { trackers, piece_length: *chunk_size, private: *private };
     let bytes = torrent_file::create(path, &options, &mut |hashed| bar.set_position(hashed));
     bar.finish_and_clear();
-    let bytes = bytes.with_context(|| format!("cannot make a .torrent of {}", path.display()))?;
+    let bytes = bytes.with_context(|| cannot_make(path))?;
     let metainfo = Metainfo::from_bytes(&bytes).context("cannot read what was just made")?;
 
     write_new(&output, &bytes)?;
@@ -47,7 +47,12 @@ pub(crate) fn run(options: &Create) -> Result<()> {
 
 /// `NAME.torrent` in the current folder.
 fn default_output(path: &Path) -> Result<PathBuf> {
-    Ok(format!("{}.torrent", torrent_file::name_of(path)?).into())
+    let name = torrent_file::name_of(path).with_context(|| cannot_make(path))?;
+    Ok(format!("{name}.torrent").into())
+}
+
+fn cannot_make(path: &Path) -> String {
+    format!("cannot make a .torrent of {}", path.display())
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -25,7 +25,7 @@ use crate::torrent_file::read_torrent;
 /// `peer get`: downloads, then shares until Ctrl-C or leaves at once.
 pub(crate) fn get(options: &Get) -> Result<Ended> {
     let metainfo = Arc::new(read_torrent(&options.torrent)?);
-    let stop = Stop::on_ctrl_c().context("listen for Ctrl-C")?;
+    let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
     check_folder(&options.dir)?;
     let storage = Storage::for_download(&metainfo, &options.dir)?;
     let Some(have) = check(&storage, &stop)? else { return Ok(Ended::Incomplete) };
@@ -45,7 +45,7 @@ pub(crate) fn get(options: &Get) -> Result<Ended> {
 /// `peer seed`: shares data that is complete.
 pub(crate) fn seed(options: &Seed) -> Result<Ended> {
     let metainfo = Arc::new(read_torrent(&options.torrent)?);
-    let stop = Stop::on_ctrl_c().context("listen for Ctrl-C")?;
+    let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
     check_folder(&options.dir)?;
     let storage = Storage::for_seed(&metainfo, &options.dir)?;
     let Some(have) = check(&storage, &stop)? else { return Ok(Ended::Incomplete) };

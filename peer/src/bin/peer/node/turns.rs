@@ -47,7 +47,7 @@ impl Node {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    log::warn!("accept a connection: {error}; trying again later");
+                    log::warn!("cannot accept a connection: {error}; trying again later");
                     self.accept_at = Some(self.now + ACCEPT_PAUSE);
                     listener += 1;
                 }
@@ -98,7 +98,7 @@ impl Node {
         let dialed = Connection::dial(address, from, geometry, self.now)
             .and_then(|connection| self.add(connection));
         if let Err(error) = dialed {
-            log::debug!("dial {address}: {error}");
+            log::debug!("cannot dial {address}: {error}");
             self.session.reporter.dial_failed(address, io_error::describe(&error));
             self.failed_dials.push(address);
         }
