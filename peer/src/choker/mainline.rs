@@ -22,7 +22,7 @@ use super::{
 /// Mainline of 2003; as a seed, that of version 4.0.
 pub const STRATEGY: Strategy = Strategy {
     name: "mainline",
-    about: "unchoke --slots peers as the reference client does, all but one by rate",
+    about: "unchoke --slots peers as the reference client does: one in turn, the others by rate",
     rule: Entry {
         fills: |rules| rules.has_optimistic().then_some(rules.slots),
         make: |rules| Box::new(Mainline { rules: *rules, ..Mainline::default() }),

@@ -19,7 +19,7 @@ use crate::PeerKey;
 /// Mainline 4.0 as a seed.
 pub const STRATEGY: Strategy = Strategy {
     name: "seed",
-    about: "unchoke --slots peers by turns, the fastest for longer",
+    about: "unchoke --slots peers in turn, the fastest ones for longer",
     rule: Entry {
         fills: |rules| Some(rules.slots),
         make: |rules| Box::new(Seed { rules: *rules, ..Seed::default() }),

@@ -16,7 +16,7 @@ use crate::PeerKey;
 /// client's does: ranked by upload rate alone, the same four fast peers could hold it forever.
 pub const STRATEGY: Strategy = Strategy {
     name: "textbook",
-    about: "unchoke the fastest --slots peers, and one more at random",
+    about: "unchoke the --slots peers that send to us fastest, and one more at random",
     rule: Entry {
         fills: |rules| rules.has_optimistic().then_some(rules.slots + 1),
         make: |rules| Box::new(Textbook { rules: *rules, ..Textbook::default() }),
