@@ -10,6 +10,7 @@
 //! | [`bitfield`] | which pieces a peer has | BEP 3 |
 //! | [`id`] | info-hashes and peer ids | BEP 3, 20 |
 //! | [`moment`] | time in the cores | |
+//! | [`printable`] | text of strangers for a terminal | |
 //! | [`report`] | the state of a peer as plain values | |
 //! | [`announce`] | requests and answers between peers and trackers, over HTTP and UDP | BEP 3, 7, 15, 23, 48 |
 
@@ -22,5 +23,6 @@ mod hex;
 pub mod id;
 pub mod metainfo;
 pub mod moment;
+pub mod printable;
 pub mod report;
 pub mod wire;

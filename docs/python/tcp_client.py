@@ -1,4 +1,4 @@
-"""TCPClient (Kurose & Ross 2.7.2) in today's Python: python3 tcp_client.py [HOST [PORT]]"""
+"""TCPClient (Kurose & Ross 2.7.2): tcp_client.py [HOST [PORT]]"""
 
 import sys
 from socket import AF_INET, SOCK_STREAM, socket
@@ -9,6 +9,6 @@ port = int(sys.argv[2]) if len(sys.argv) > 2 else 12000
 with socket(AF_INET, SOCK_STREAM) as client:
     client.connect((host, port))
     sentence = input("Input lowercase sentence:")
-    client.send(sentence.encode())  # an empty sentence sends nothing
+    client.send(sentence.encode())
     reply = client.recv(1024)
     print("From Server:", reply.decode())

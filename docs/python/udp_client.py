@@ -1,4 +1,4 @@
-"""UDPClient (Kurose & Ross 2.7.1) in today's Python: python3 udp_client.py [HOST [PORT]]"""
+"""UDPClient (Kurose & Ross 2.7.1): udp_client.py [HOST [PORT]]"""
 
 import sys
 from socket import AF_INET, SOCK_DGRAM, socket
@@ -9,5 +9,5 @@ port = int(sys.argv[2]) if len(sys.argv) > 2 else 12000
 with socket(AF_INET, SOCK_DGRAM) as client:
     message = input("Input lowercase sentence:")
     client.sendto(message.encode(), (host, port))
-    reply, server_address = client.recvfrom(2048)  # waits forever if nothing comes
+    reply, server_address = client.recvfrom(2048)
     print(reply.decode())

@@ -42,6 +42,10 @@ pub enum Decision {
         /// Why.
         #[serde(flatten)]
         reason: DisconnectReason,
+        /// Bytes of blocks that it sent us and we had requested.
+        downloaded: u64,
+        /// Bytes of blocks that we sent it.
+        uploaded: u64,
     },
     /// A round of choking (every 10 s).
     Round {
@@ -72,6 +76,9 @@ pub enum Decision {
         /// Why.
         #[serde(flatten)]
         reason: UnchokeReason,
+        /// Until now it was unchoked optimistically, and has earned a slot by its rate since.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        promoted: bool,
     },
     /// From now on it may not download from us.
     Choke {
@@ -187,13 +194,16 @@ impl fmt::Display for Decision {
                 Direction::Outgoing => write!(f, "connected {peer}: we dialed it"),
             },
             Self::Refuse { peer, reason } => write!(f, "refused {peer}: {reason}"),
-            Self::Disconnect { peer, reason } => write!(f, "disconnected {peer}: {reason}"),
+            Self::Disconnect { peer, reason, .. } => write!(f, "disconnected {peer}: {reason}"),
             Self::Round { round, interested, neighbors, cut } => {
                 write!(f, "round {round}: {interested} of {neighbors} neighbors interested")?;
                 cut.map_or(Ok(()), |cut| write!(f, ", the cut is {}", units::rate(cut)))
             }
             Self::Unchoke { peer, reason } => write!(f, "unchoke {peer}: {reason}"),
-            Self::KeepUnchoked { peer, reason } => write!(f, "keep {peer} unchoked: {reason}"),
+            Self::KeepUnchoked { peer, reason, promoted } => {
+                write!(f, "keep {peer} unchoked: {reason}")?;
+                if *promoted { f.write_str(" (optimistic until now)") } else { Ok(()) }
+            }
             Self::Choke { peer, reason } => write!(f, "choke {peer}: {reason}"),
             Self::KeepChoked { peer, reason } => write!(f, "keep {peer} choked: {reason}"),
             Self::BeginChunk { chunk, peer, reason, neighbors } => {
@@ -272,7 +282,12 @@ mod tests {
             r#"{"decision":"choke","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"below_cut","rank":6,"rate":12000,"cut":40000}"#
         );
         assert_eq!(
-            json(&Decision::Disconnect { peer: peer(None), reason: DisconnectReason::Closed }),
+            json(&Decision::Disconnect {
+                peer: peer(None),
+                reason: DisconnectReason::Closed,
+                downloaded: 7,
+                uploaded: 5,
+            }),
             r#"{"decision":"disconnect","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"closed"}"#
         );
     }

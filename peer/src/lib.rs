@@ -13,6 +13,7 @@
 //! | [`limiter`] | whose turn it is at a shared link |
 //! | [`backoff`] | how long to wait after a failure |
 //! | [`decision`] | every choice with its reason, as a sentence and as JSON |
+//! | [`demo`] | the swarm that `peer swarm` shows, and what it showed |
 //! | [`named`] | choices by name: tables of chokers and of orders |
 //! | [`units`] | sizes and rates as people read them |
 //! | [`record`] | a run written down, and decided again |
@@ -21,6 +22,7 @@
 pub mod backoff;
 pub mod choker;
 pub mod decision;
+pub mod demo;
 pub mod limiter;
 pub mod named;
 pub mod picker;

@@ -206,10 +206,10 @@ fn decisions_about(peer: &Identity) -> Vec<Decision> {
     let one_of_each = one_of_each!(Decision:
         Connect => Decision::Connect { peer: id(), direction: Direction::Incoming },
         Refuse => Decision::Refuse { peer: id(), reason: DisconnectReason::Duplicate },
-        Disconnect => Decision::Disconnect { peer: id(), reason: DisconnectReason::Closed },
+        Disconnect => disconnect(id(), DisconnectReason::Closed),
         Round => Decision::Round { round: 1, interested: 2, neighbors: 3, cut: None },
         Unchoke => Decision::Unchoke { peer: id(), reason: UnchokeReason::Optimistic },
-        KeepUnchoked => Decision::KeepUnchoked { peer: id(), reason: UnchokeReason::Optimistic },
+        KeepUnchoked => keep_unchoked(id(), UnchokeReason::Optimistic),
         Choke => Decision::Choke { peer: id(), reason: ChokeReason::NotInterested },
         KeepChoked => Decision::KeepChoked { peer: id(), reason: ChokeReason::NotInterested },
         BeginChunk => begin_chunk(id(), PickReason { rule: "random", held_by: None }),
@@ -227,9 +227,9 @@ fn decisions_about(peer: &Identity) -> Vec<Decision> {
             Decision::Refuse { peer, .. } => {
                 each(disconnect_reasons(), |reason| Decision::Refuse { peer: peer.clone(), reason })
             }
-            Decision::Disconnect { peer, .. } => each(disconnect_reasons(), |reason| {
-                Decision::Disconnect { peer: peer.clone(), reason }
-            }),
+            Decision::Disconnect { peer, .. } => {
+                each(disconnect_reasons(), |reason| disconnect(peer.clone(), reason))
+            }
             Decision::Round { round, interested, neighbors, .. } => {
                 each(vec![None, Some(41_000)], |cut| Decision::Round {
                     round,
@@ -241,9 +241,9 @@ fn decisions_about(peer: &Identity) -> Vec<Decision> {
             Decision::Unchoke { peer, .. } => {
                 each(unchoke_reasons(), |reason| Decision::Unchoke { peer: peer.clone(), reason })
             }
-            Decision::KeepUnchoked { peer, .. } => each(unchoke_reasons(), |reason| {
-                Decision::KeepUnchoked { peer: peer.clone(), reason }
-            }),
+            Decision::KeepUnchoked { peer, .. } => {
+                each(unchoke_reasons(), |reason| keep_unchoked(peer.clone(), reason))
+            }
             Decision::Choke { peer, .. } => {
                 each(choke_reasons(), |reason| Decision::Choke { peer: peer.clone(), reason })
             }
@@ -265,6 +265,15 @@ fn decisions_about(peer: &Identity) -> Vec<Decision> {
 
 fn each<T>(values: Vec<T>, decision: impl Fn(T) -> Decision) -> Vec<Decision> {
     values.into_iter().map(decision).collect()
+}
+
+fn disconnect(peer: Identity, reason: DisconnectReason) -> Decision {
+    Decision::Disconnect { peer, reason, downloaded: 3, uploaded: 4 }
+}
+
+fn keep_unchoked(peer: Identity, reason: UnchokeReason) -> Decision {
+    let promoted = matches!(reason, UnchokeReason::Top { .. });
+    Decision::KeepUnchoked { peer, reason, promoted }
 }
 
 fn begin_chunk(peer: Identity, reason: PickReason) -> Decision {

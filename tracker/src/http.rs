@@ -3,7 +3,10 @@
 //! A failed announce is a success of HTTP: status 200 and a bencoded `failure reason`, which
 //! clients show to their users. Other statuses are for programs that are not BitTorrent clients.
 
+use std::sync::Arc;
+
 use httparse::Status;
+use percent_encoding::percent_decode_str;
 
 use common::announce::http::{AnnounceQuery, QueryError, parse_announce, parse_scrape};
 use common::id::InfoHash;
@@ -24,6 +27,8 @@ pub enum Request {
     Scrape(Vec<InfoHash>),
     /// `GET /`: usually from a browser.
     Home,
+    /// `GET /NAME.torrent`: the file with this name.
+    Torrent(String),
 }
 
 /// Why a request is refused.
@@ -33,14 +38,23 @@ pub enum RequestError {
     #[error(transparent)]
     Query(#[from] QueryError),
     /// An unknown path.
-    #[error("this is a BitTorrent tracker: it has /announce and /scrape")]
+    #[error(
+        "this is a BitTorrent tracker: it has /announce and /scrape, and lists its swarms and \
+         .torrent files at /"
+    )]
     NotFound,
+    /// The path of a .torrent file that is not on offer.
+    #[error("this tracker has no such .torrent file: see the list at /")]
+    NoSuchFile,
     /// A method other than GET.
     #[error("a tracker takes GET requests only")]
     Method,
     /// More than [`MAX_HEAD_LENGTH`] bytes or too many header lines.
     #[error("the request head is longer than {MAX_HEAD_LENGTH} bytes or {MAX_HEADERS} lines")]
     TooLong,
+    /// The first byte is that of a TLS handshake (RFC 8446).
+    #[error("a TLS handshake: this tracker's URL begins with http://, not https://")]
+    Tls,
     /// Not HTTP.
     #[error("this is not an HTTP request: {0}")]
     Malformed(httparse::Error),
@@ -52,16 +66,19 @@ impl RequestError {
     pub fn status(&self) -> &'static str {
         match self {
             Self::Query(_) => OK,
-            Self::NotFound => "404 Not Found",
+            Self::NotFound | Self::NoSuchFile => "404 Not Found",
             Self::Method => "405 Method Not Allowed\r\nAllow: GET",
             Self::TooLong => "431 Request Header Fields Too Large",
-            Self::Malformed(_) => "400 Bad Request",
+            Self::Tls | Self::Malformed(_) => "400 Bad Request",
         }
     }
 }
 
 /// Reads a request from the bytes received so far; `None` if it is not complete yet.
 pub fn parse(head: &[u8]) -> Result<Option<Request>, RequestError> {
+    if head.first() == Some(&TLS_HANDSHAKE) {
+        return Err(RequestError::Tls);
+    }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
@@ -81,21 +98,67 @@ pub fn parse(head: &[u8]) -> Result<Option<Request>, RequestError> {
         "/announce" => Ok(Some(Request::Announce(parse_announce(query.as_bytes())?))),
         "/scrape" => Ok(Some(Request::Scrape(parse_scrape(query.as_bytes())?))),
         "/" => Ok(Some(Request::Home)),
-        _ => Err(RequestError::NotFound),
+        _ => torrent_name(path).map(Request::Torrent).map(Some).ok_or(RequestError::NotFound),
     }
 }
+
+/// First byte of a client that speaks TLS: no method of HTTP begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// The file name in the path of a .torrent file. It may be any text: it is looked up in the
+/// catalog, and never becomes a path.
+fn torrent_name(path: &str) -> Option<String> {
+    let name = percent_decode_str(path.strip_prefix('/')?).decode_utf8().ok()?;
+    name.ends_with(TORRENT).then(|| name.into_owned())
+}
+
+/// How the name of a .torrent file ends.
+pub const TORRENT: &str = ".torrent";
 
 /// The status of an answer, also to a failed announce.
 pub const OK: &str = "200 OK";
 
 /// A whole response, after which the connection ends.
-pub fn response(status: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The head, and the body if it is short.
+    start: Vec<u8>,
+    /// The body of a file; all connections that send it share it.
+    file: Option<Arc<[u8]>>,
+}
+
+impl Response {
+    /// A short answer.
+    pub fn new(status: &str, content_type: &str, body: &[u8]) -> Self {
+        let head = head(status, content_type, body.len());
+        Self { start: [head.as_bytes(), body].concat(), file: None }
+    }
+
+    /// A .torrent file.
+    pub fn torrent(file: Arc<[u8]>) -> Self {
+        let head = head(OK, "application/x-bittorrent", file.len());
+        Self { start: head.into_bytes(), file: Some(file) }
+    }
+
+    /// What may be sent next when `sent` bytes are; empty if those are all.
+    pub fn unsent(&self, sent: usize) -> &[u8] {
+        match sent.checked_sub(self.start.len()) {
+            None => &self.start[sent..],
+            Some(sent) => self.file.as_ref().map_or(&[], |file| &file[sent..]),
+        }
+    }
+
+    /// Bytes of the file, if it is one.
+    pub fn file_length(&self) -> Option<usize> {
+        self.file.as_ref().map(|file| file.len())
+    }
+}
+
+fn head(status: &str, content_type: &str, length: usize) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n"
-    );
-    [head.as_bytes(), body].concat()
+    )
 }
 
 #[cfg(test)]
@@ -132,6 +195,19 @@ mod tests {
         for path in ["/favicon.ico", "/announced", "/Announce", "//", "*", "/../etc/passwd"] {
             assert_eq!(get(path.into()), Err(RequestError::NotFound), "{path}");
         }
+        // Each is one name, whatever is in it.
+        for (path, name) in [
+            ("/a.torrent", "a.torrent"),
+            ("/a%20%C3%9F+%2e.torrent?x=y", "a ß+..torrent"),
+            ("/%2e%2e/a.torrent", "../a.torrent"),
+            ("//etc/a.torrent", "/etc/a.torrent"),
+            ("/..%5Ca%00.torrent", "..\\a\0.torrent"),
+        ] {
+            assert_eq!(get(path.into()), Ok(Some(Request::Torrent(name.into()))), "{path}");
+        }
+        for path in ["/%ff.torrent", "/a.torrent/", "/a.TORRENT", "a.torrent", "/a.torrent%"] {
+            assert_eq!(get(path.into()), Err(RequestError::NotFound), "{path}");
+        }
     }
 
     #[test]
@@ -156,20 +232,33 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_http_are_refused_at_once() {
-        for bytes in
-            [&b"\x13BitTorrent protocol"[..], b"\x16\x03\x01\x02\x00", b"GET / FTP/1.0\r\n"]
-        {
+        for bytes in [&b"\x13BitTorrent protocol"[..], b"GET / FTP/1.0\r\n"] {
             let refused = parse(bytes);
             assert!(matches!(refused, Err(RequestError::Malformed(_))), "{refused:?}");
         }
+        assert_eq!(parse(b"\x16"), Err(RequestError::Tls));
     }
 
     #[test]
     fn a_response_says_how_long_it_is_and_that_it_is_the_last() {
         assert_eq!(
-            String::from_utf8(response(OK, b"de")).unwrap(),
+            str::from_utf8(Response::new(OK, "text/plain", b"de").unsent(0)).unwrap(),
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\
              Connection: close\r\n\r\nde"
+        );
+    }
+
+    #[test]
+    fn a_file_is_sent_from_wherever_the_connection_stopped() {
+        let response = Response::torrent(Arc::from(*b"d4:infode"));
+        let mut whole = Vec::new();
+        while let [byte, ..] = response.unsent(whole.len()) {
+            whole.push(*byte);
+        }
+        assert_eq!(
+            str::from_utf8(&whole).unwrap(),
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-bittorrent\r\nContent-Length: 9\r\n\
+             Connection: close\r\n\r\nd4:infode"
         );
     }
 

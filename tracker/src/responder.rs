@@ -5,6 +5,7 @@
 //! amplify an attacker's traffic toward a victim.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::SyncSender;
 
 use fastrand::Rng;
 use log::debug;
@@ -12,11 +13,15 @@ use log::debug;
 use common::announce::http::{AnnounceQuery, encode_failure, encode_response, encode_scrape};
 use common::announce::udp::{self, Response};
 use common::announce::{AnnounceRequest, AnnounceResponse, Event, Family};
+use common::id::InfoHash;
 use common::moment::Moment;
 
+use crate::catalog::Catalog;
 use crate::connection_id::ConnectionIds;
 use crate::http::{self, Request, RequestError};
-use crate::swarms::{Full, Swarms};
+use crate::notices::{self, MAX_PER_SECOND, Notices};
+use crate::page::page;
+use crate::swarms::{Announced, Change, Full, Swarms};
 
 /// Most IPv6 peers in a packet: it fits the 1280 bytes that every IPv6 network carries whole.
 const MAX_V6_PEERS_IN_PACKET: u32 = 67;
@@ -27,12 +32,26 @@ pub struct Responder {
     swarms: Swarms,
     connection_ids: ConnectionIds,
     rng: Rng,
+    catalog: Catalog,
+    notices: Option<Notices>,
 }
 
 impl Responder {
-    /// Answers from these swarms; `rng` draws the peers of an answer.
-    pub fn new(swarms: Swarms, rng: Rng) -> Self {
-        Self { swarms, connection_ids: ConnectionIds::default(), rng }
+    /// Answers from these swarms; `rng` draws the peers of an answer. `notices` gets a line for
+    /// each peer that joins, completes or leaves, as far as it has room.
+    pub fn new(swarms: Swarms, rng: Rng, notices: Option<SyncSender<String>>) -> Self {
+        Self {
+            swarms,
+            connection_ids: ConnectionIds::default(),
+            rng,
+            catalog: Catalog::default(),
+            notices: notices.map(Notices::new),
+        }
+    }
+
+    /// Offers these files from now on, and takes the names of torrents from them.
+    pub fn set_catalog(&mut self, catalog: Catalog) {
+        self.catalog = catalog;
     }
 
     /// The whole HTTP response to a request that came from this address.
@@ -41,30 +60,34 @@ impl Responder {
         request: Result<Request, RequestError>,
         from: IpAddr,
         now: Moment,
-    ) -> Vec<u8> {
-        let (status, body) = match request {
+    ) -> http::Response {
+        match request {
             Ok(Request::Announce(AnnounceQuery { request, compact })) => {
                 // BEP 7: a client that has both families can use both, whichever it asks over.
                 let body = match self.announce(&request, from, &[Family::V4, Family::V6], now) {
                     Ok(response) => encode_response(&response, compact),
                     Err(full) => encode_failure(&full.to_string()),
                 };
-                (http::OK, body)
+                text(http::OK, &body)
             }
             Ok(Request::Scrape(hashes)) => {
                 // BEP 48: a torrent without a swarm is left out.
                 let known = hashes.into_iter().filter_map(|h| Some((h, self.swarms.scrape(&h)?)));
-                (http::OK, encode_scrape(&known.collect()))
+                text(http::OK, &encode_scrape(&known.collect()))
             }
-            Ok(Request::Home) => (http::OK, b"a BitTorrent tracker\n".to_vec()),
-            Err(error) => {
-                debug!("{from}: {error}");
-                let text = error.to_string();
-                let is_query = matches!(error, RequestError::Query(_));
-                (error.status(), if is_query { encode_failure(&text) } else { text.into() })
+            Ok(Request::Home) => {
+                let page = page(&self.swarms, &self.catalog);
+                http::Response::new(http::OK, "text/html", page.as_bytes())
             }
-        };
-        http::response(status, &body)
+            Ok(Request::Torrent(name)) => match self.catalog.files.get(&name) {
+                Some(file) => {
+                    debug!("{from}: gets {name:?}");
+                    http::Response::torrent(file.bytes.clone())
+                }
+                None => refusal(&RequestError::NoSuchFile, from),
+            },
+            Err(error) => refusal(&error, from),
+        }
     }
 
     /// The answer to a packet; `None` if the packet is invalid.
@@ -107,7 +130,33 @@ impl Responder {
 
     /// Removes peers that have been silent for too long.
     pub fn expire(&mut self, now: Moment) {
-        self.swarms.expire(now);
+        let mut removed = Vec::new();
+        let mut omitted = 0;
+        self.swarms.expire(now, |&info_hash, peer| {
+            if removed.len() < MAX_PER_SECOND {
+                removed.push((info_hash, peer));
+            } else {
+                omitted += 1;
+            }
+        });
+        for (info_hash, peer) in removed {
+            self.tell(&info_hash, peer, Change::FellSilent, now);
+        }
+        if let Some(notices) = &mut self.notices {
+            notices.omit(omitted);
+        }
+    }
+
+    /// Tells how many lines were left out, if it is time for that.
+    pub fn flush_notices(&mut self, now: Moment) {
+        if let Some(notices) = &mut self.notices {
+            notices.flush(now);
+        }
+    }
+
+    /// When [`Self::flush_notices`] has something to tell.
+    pub fn next_timeout(&self) -> Option<Moment> {
+        self.notices.as_ref().and_then(Notices::next_timeout)
     }
 
     fn announce(
@@ -119,21 +168,56 @@ impl Responder {
     ) -> Result<AnnounceResponse, Full> {
         let AnnounceRequest { info_hash, port, left, event, .. } = request;
         let peer = SocketAddr::new(from, *port);
-        let response = self.swarms.announce(from, request, families, now, &mut self.rng);
-        match &response {
-            Ok(response) => {
+        match self.swarms.announce(from, request, families, now, &mut self.rng) {
+            Ok(Announced { response, change }) => {
                 let count = response.peers.len();
                 let event = event.map_or("announce", Event::name);
                 debug!("{peer}: {event} {info_hash}, {left} bytes left; gets {count} peers");
+                if let Some(change) = change {
+                    self.tell(info_hash, peer, change, now);
+                }
+                Ok(response)
             }
-            Err(full) => debug!("{peer}: {info_hash} refused: {full}"),
+            Err(full) => {
+                debug!("{peer}: {info_hash} refused: {full}");
+                Err(full)
+            }
         }
-        response
+    }
+
+    fn tell(&mut self, info_hash: &InfoHash, peer: SocketAddr, change: Change, now: Moment) {
+        let Some(notices) = &mut self.notices else { return };
+        let line = || {
+            let swarm = self.swarms.scrape(info_hash).unwrap_or_default();
+            let hash = info_hash.to_string();
+            let name = self.catalog.name(info_hash).unwrap_or(&hash[..8]);
+            notices::line(name, peer, change, swarm)
+        };
+        notices.tell(line, now);
+    }
+}
+
+fn text(status: &str, body: &[u8]) -> http::Response {
+    http::Response::new(status, "text/plain", body)
+}
+
+fn refusal(error: &RequestError, from: IpAddr) -> http::Response {
+    debug!("{from}: {error}");
+    let reason = error.to_string();
+    match error {
+        RequestError::Query(_) => text(error.status(), &encode_failure(&reason)),
+        RequestError::NotFound
+        | RequestError::NoSuchFile
+        | RequestError::Method
+        | RequestError::TooLong
+        | RequestError::Tls
+        | RequestError::Malformed(_) => text(error.status(), (reason + "\n").as_bytes()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::sync_channel;
     use std::time::Duration;
 
     use fastrand::Rng;
@@ -145,13 +229,14 @@ mod tests {
     use common::id::{InfoHash, PeerId};
 
     use super::*;
+    use crate::catalog::TorrentFile;
     use crate::swarms::Limits;
 
     const HASH: InfoHash = InfoHash(*b"hhhhhhhhhhhhhhhhhhhh");
 
     fn responder() -> Responder {
         let swarms = Swarms::new(Duration::from_secs(120), Limits::default());
-        Responder::new(swarms, Rng::with_seed(1))
+        Responder::new(swarms, Rng::with_seed(1), None)
     }
 
     fn announce(port: u16, left: u64) -> AnnounceRequest {
@@ -198,7 +283,7 @@ mod tests {
     fn http(responder: &mut Responder, target: &str, now: Moment) -> (String, String) {
         let request = http::parse(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes());
         let response = responder.http(request.map(Option::unwrap), [10, 0, 0, 9].into(), now);
-        let response = String::from_utf8(response).unwrap();
+        let response = str::from_utf8(response.unsent(0)).unwrap();
         let (head, body) = response.split_once("\r\n\r\n").unwrap();
         (head.lines().next().unwrap().into(), body.into())
     }
@@ -211,6 +296,7 @@ mod tests {
         ask(&mut responder, seed, now, udp_announce(announce(6881, 0)));
         let query = Request::Announce(AnnounceQuery { request: announce(6882, 5), compact: true });
         let response = responder.http(Ok(query), [10, 0, 0, 2].into(), now);
+        let response = response.unsent(0);
         let end_of_head = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
         let body = decode_response(&response[end_of_head + 4..]);
         assert_eq!(body.unwrap().peers, ["10.0.0.1:6881".parse().unwrap()]);
@@ -255,7 +341,7 @@ mod tests {
         );
         let (status, text) = http(&mut responder, "/index.html", now);
         assert_eq!(status, "HTTP/1.1 404 Not Found");
-        assert_eq!(text, "this is a BitTorrent tracker: it has /announce and /scrape");
+        assert!(text.starts_with("this is a BitTorrent tracker: it has /announce and /scrape"));
     }
 
     #[test]
@@ -286,6 +372,59 @@ mod tests {
             responder.expire(Moment::START + Duration::from_secs(seconds));
             assert_eq!(responder.swarms.scrape(&HASH).is_some(), known, "after {seconds} s");
         }
+    }
+
+    #[test]
+    fn a_line_tells_of_each_peer_that_joins_completes_and_leaves() {
+        let (sender, lines) = sync_channel(100);
+        let mut responder = Responder { notices: Some(Notices::new(sender)), ..responder() };
+        let now = Moment::START + Duration::from_secs(1);
+        let (alice, bob) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let announce = |responder: &mut Responder, from, left, event| {
+            let request = AnnounceRequest { event, ..announce(6881, left) };
+            responder.http(
+                Ok(Request::Announce(AnnounceQuery { request, compact: true })),
+                from,
+                now,
+            );
+        };
+        announce(&mut responder, alice, 0, Some(Event::Started));
+        announce(&mut responder, bob, 5, Some(Event::Started));
+        announce(&mut responder, bob, 5, None);
+        let file = TorrentFile { info_hash: HASH, name: "lecture.bin".into(), bytes: [].into() };
+        let files = [("l.torrent".into(), file)].into();
+        responder.set_catalog(Catalog { files, left_out: 0 });
+        announce(&mut responder, bob, 0, Some(Event::Completed));
+        announce(&mut responder, alice, 0, Some(Event::Stopped));
+        responder.expire(now + Duration::from_secs(241));
+        assert_eq!(
+            lines.try_iter().collect::<Vec<_>>(),
+            [
+                "68686868: 10.0.0.1:6881 joined (1 seed, 0 downloading)",
+                "68686868: 10.0.0.2:6881 joined (1 seed, 1 downloading)",
+                "lecture.bin: 10.0.0.2:6881 completed (2 seeds, 0 downloading)",
+                "lecture.bin: 10.0.0.1:6881 left (1 seed, 0 downloading)",
+                "lecture.bin: 10.0.0.2:6881 fell silent and was removed (0 seeds, 0 downloading)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_crowd_that_falls_silent_is_a_screen_of_lines_and_a_number() {
+        let (sender, lines) = sync_channel(100);
+        let mut responder = responder();
+        for number in 1..=100 {
+            let from = SocketAddr::from(([10, 0, 0, number], 4000));
+            ask(&mut responder, from, Moment::START, udp_announce(announce(6881, 5)));
+        }
+        responder.notices = Some(Notices::new(sender));
+        let now = Moment::START + Duration::from_secs(241);
+        responder.expire(now);
+        assert_eq!(lines.try_iter().count(), MAX_PER_SECOND);
+        let later = responder.next_timeout().unwrap();
+        responder.flush_notices(later);
+        assert_eq!(lines.try_iter().collect::<Vec<_>>(), ["and 80 more"]);
+        assert_eq!(responder.next_timeout(), None);
     }
 
     #[test]

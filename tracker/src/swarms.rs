@@ -57,6 +57,28 @@ pub enum Full {
     Peers,
 }
 
+/// What happened to a peer of a swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It announced for the first time.
+    Joined,
+    /// It has become a seed.
+    Completed,
+    /// It said that it leaves.
+    Left,
+    /// It was removed because it no longer announced.
+    FellSilent,
+}
+
+/// What came of an announce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// The answer to the peer.
+    pub response: AnnounceResponse,
+    /// Absent if the peer only told that it is still there.
+    pub change: Option<Change>,
+}
+
 /// All swarms of a tracker. One exists as long as it has a peer.
 #[derive(Debug)]
 pub struct Swarms {
@@ -86,12 +108,12 @@ impl Swarms {
         families: &[Family],
         now: Moment,
         rng: &mut Rng,
-    ) -> Result<AnnounceResponse, Full> {
+    ) -> Result<Announced, Full> {
         let peer = (from, request.port);
         if request.event == Some(Event::Stopped) {
-            self.remove(&request.info_hash, peer);
+            let change = self.remove(&request.info_hash, peer).then_some(Change::Left);
             let scrape = self.scrape(&request.info_hash).unwrap_or_default();
-            return Ok(self.response(scrape, Vec::new()));
+            return Ok(Announced { response: self.response(scrape, Vec::new()), change });
         }
         self.check_room(&request.info_hash, peer)?;
 
@@ -99,12 +121,17 @@ impl Swarms {
         let seed = request.left == 0 || completed;
         let swarm = self.swarms.entry(request.info_hash).or_default();
         let before = swarm.len();
-        swarm.refresh(peer, seed, PeerState { completed, seen: seconds(now) });
+        let change = swarm.refresh(peer, seed, PeerState { completed, seen: seconds(now) });
         self.peer_count += swarm.len() - before;
         let count = request.num_want.unwrap_or(DEFAULT_NUM_WANT).min(MAX_NUM_WANT);
         let peers = swarm.draw(count as usize, peer, seed, families, rng);
         let scrape = swarm.scrape();
-        Ok(self.response(scrape, peers))
+        Ok(Announced { response: self.response(scrape, peers), change })
+    }
+
+    /// The numbers of all swarms, ordered by info-hash.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&InfoHash, ScrapeEntry)> {
+        self.swarms.iter().map(|(info_hash, swarm)| (info_hash, swarm.scrape()))
     }
 
     /// The numbers of a swarm, if there is one.
@@ -113,12 +140,12 @@ impl Swarms {
     }
 
     /// Removes peers that have been silent for two intervals, or for one and 30 s if that is
-    /// longer.
-    pub fn expire(&mut self, now: Moment) {
+    /// longer, and passes each to `removed`.
+    pub fn expire(&mut self, now: Moment, mut removed: impl FnMut(&InfoHash, SocketAddr)) {
         let timeout = (2 * self.interval).max(self.interval + 30);
         let Some(oldest) = seconds(now).checked_sub(timeout) else { return };
-        self.swarms.retain(|_, swarm| {
-            swarm.expire(oldest);
+        self.swarms.retain(|info_hash, swarm| {
+            swarm.expire(oldest, |peer| removed(info_hash, peer));
             swarm.len() > 0
         });
         self.peer_count = self.swarms.values().map(Swarm::len).sum();
@@ -136,14 +163,17 @@ impl Swarms {
         }
     }
 
-    fn remove(&mut self, info_hash: &InfoHash, peer: (IpAddr, u16)) {
-        let Some(swarm) = self.swarms.get_mut(info_hash) else { return };
+    /// Removes a peer, and returns whether it was there.
+    fn remove(&mut self, info_hash: &InfoHash, peer: (IpAddr, u16)) -> bool {
+        let Some(swarm) = self.swarms.get_mut(info_hash) else { return false };
         let before = swarm.len();
         swarm.of_family(peer).remove(peer);
-        self.peer_count -= before - swarm.len();
+        let removed = before - swarm.len();
+        self.peer_count -= removed;
         if swarm.len() == 0 {
             self.swarms.remove(info_hash);
         }
+        removed > 0
     }
 
     fn check_room(&self, info_hash: &InfoHash, peer: (IpAddr, u16)) -> Result<(), Full> {
@@ -178,11 +208,18 @@ struct Swarm {
 
 impl Swarm {
     /// Notes that the peer has announced.
-    fn refresh(&mut self, peer: (IpAddr, u16), seed: bool, state: PeerState) {
-        let known = self.of_family(peer).refresh(peer, seed, state);
+    fn refresh(&mut self, peer: (IpAddr, u16), seed: bool, state: PeerState) -> Option<Change> {
+        let peers = self.of_family(peer);
+        let leechers = peers.leechers;
+        let known = peers.refresh(peer, seed, state);
+        let change = match known {
+            None => Some(Change::Joined),
+            Some(_) => (peers.leechers < leechers).then_some(Change::Completed),
+        };
         if state.completed && !known.is_some_and(|known| known.completed) {
             self.completed = self.completed.saturating_add(1);
         }
+        change
     }
 
     /// The peers of the same family as this one.
@@ -190,9 +227,9 @@ impl Swarm {
         if peer.0.is_ipv4() { &mut self.v4 } else { &mut self.v6 }
     }
 
-    fn expire(&mut self, oldest: u32) {
-        self.v4.expire(oldest);
-        self.v6.expire(oldest);
+    fn expire(&mut self, oldest: u32, mut removed: impl FnMut(SocketAddr)) {
+        self.v4.expire(oldest, &mut removed);
+        self.v6.expire(oldest, &mut removed);
     }
 
     /// Picks peers for `requester`, which is in the swarm: any `count` of them as likely as others.
@@ -311,10 +348,16 @@ impl Peers {
     }
 
     /// Removes the peers last seen before `oldest`.
-    fn expire(&mut self, oldest: u32) {
+    fn expire(&mut self, oldest: u32, mut removed: impl FnMut(SocketAddr)) {
         let stays = |peer: &PeerState| peer.seen >= oldest;
         self.leechers = self.peers[..self.leechers].values().filter(|peer| stays(peer)).count();
-        self.peers.retain(|_, peer| stays(peer));
+        self.peers.retain(|&address, peer| {
+            let stays = stays(peer);
+            if !stays {
+                removed(address.into());
+            }
+            stays
+        });
         // A crowd that has left must not hold its memory: the limits count peers, not capacity.
         self.peers.shrink_to(2 * self.peers.len());
     }
@@ -358,7 +401,7 @@ mod tests {
 
         fn wait(&mut self, seconds: u64) {
             self.now += Duration::from_secs(seconds);
-            self.swarms.expire(self.now);
+            self.swarms.expire(self.now, |_, _| {});
         }
 
         fn ask(
@@ -367,7 +410,9 @@ mod tests {
             request: &AnnounceRequest,
             families: &[Family],
         ) -> Result<AnnounceResponse, Full> {
-            self.swarms.announce(peer.ip(), request, families, self.now, &mut self.rng)
+            let announced =
+                self.swarms.announce(peer.ip(), request, families, self.now, &mut self.rng);
+            announced.map(|announced| announced.response)
         }
 
         /// An announce over HTTP, and its answer.
@@ -491,6 +536,32 @@ mod tests {
         world.wait(240);
         assert_eq!(world.swarms.scrape(&HASH), None);
         assert_eq!(world.swarms.peer_count, 0);
+    }
+
+    #[test]
+    fn an_announce_says_what_it_changed() {
+        let mut world = World::default();
+        for (step, left, event, change) in [
+            ("new", 5, Some(Event::Started), Some(Change::Joined)),
+            ("still there", 5, None, None),
+            ("restarted", 5, Some(Event::Started), None),
+            ("complete", 0, Some(Event::Completed), Some(Change::Completed)),
+            ("complete, repeated", 0, Some(Event::Completed), None),
+            ("found damage", 5, None, None),
+            ("complete without an event", 0, None, Some(Change::Completed)),
+            ("leaves", 0, Some(Event::Stopped), Some(Change::Left)),
+            ("leaves, repeated", 0, Some(Event::Stopped), None),
+            ("new as a seed", 0, Some(Event::Completed), Some(Change::Joined)),
+        ] {
+            let request = request(6881, left, event);
+            let World { swarms, rng, now } = &mut world;
+            let announced = swarms.announce(peer(1).ip(), &request, BOTH, *now, rng).unwrap();
+            assert_eq!(announced.change, change, "{step}");
+        }
+        let mut removed = Vec::new();
+        world.now += 3 * INTERVAL;
+        world.swarms.expire(world.now, |&hash, peer| removed.push((hash, peer)));
+        assert_eq!(removed, [(HASH, peer(1))]);
     }
 
     #[test]

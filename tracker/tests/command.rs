@@ -25,8 +25,8 @@ fn output(args: &[&str]) -> Output {
 struct Running {
     process: Child,
     address: String,
-    /// Its stderr after the line with its address.
-    stderr: BufReader<ChildStderr>,
+    /// Its stderr after the line with its address, if it is open.
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
@@ -40,7 +40,32 @@ impl Running {
         let mut stderr = BufReader::new(process.stderr.take().expect("it is piped"));
         stderr.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
-        Self { process, address, stderr }
+        Self { process, address, stderr: Some(stderr) }
+    }
+
+    /// Sends this request and returns the answer.
+    fn get(&self, target: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    }
+
+    /// A seed on port 6881 announces.
+    fn announce(&self) {
+        let info_hash = "a".repeat(20);
+        let peer = "peer_id=-KR0001-abcdefghijkl&port=6881&left=0";
+        let answer = self.get(&format!("/announce?info_hash={info_hash}&{peer}"));
+        assert!(answer.contains("8:completei1e"), "{answer}");
+    }
+
+    /// Ends it, and returns what else it has printed.
+    fn end(&mut self) -> String {
+        self.process.kill().unwrap();
+        let mut log = String::new();
+        self.stderr.as_mut().expect("it is open").read_to_string(&mut log).unwrap();
+        log
     }
 }
 
@@ -55,11 +80,8 @@ impl Drop for Running {
 fn it_prints_its_address_before_it_serves() {
     let running = Running::start(&["--bind", "127.0.0.1", "--port", "0"]);
     assert!(running.address.starts_with("127.0.0.1:"), "{}", running.address);
-    let mut stream = TcpStream::connect(&running.address).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    assert!(response.ends_with("a BitTorrent tracker\n"), "{response}");
+    let response = running.get("/");
+    assert!(response.contains("No peers at the moment."), "{response}");
 }
 
 #[cfg(unix)]
@@ -85,18 +107,38 @@ fn out_of_descriptors_it_warns_at_intervals_and_recovers() {
     let mut running = Running::spawn(command);
     let held: Vec<_> = (0..100).map(|_| TcpStream::connect(&running.address).unwrap()).collect();
     drop(held);
-    let mut stream = TcpStream::connect(&running.address).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    assert!(response.ends_with("a BitTorrent tracker\n"), "{response}");
+    let response = running.get("/");
+    assert!(response.contains("No peers at the moment."), "{response}");
 
-    running.process.kill().unwrap();
-    let mut log = String::new();
-    running.stderr.read_to_string(&mut log).unwrap();
+    let log = running.end();
     let warnings = log.lines().filter(|line| line.contains("cannot accept")).count();
     let rests = start.elapsed().as_millis() / 200;
     assert!((1..=rests + 1).contains(&(warnings as u128)), "{warnings} warnings in {rests} rests");
+}
+
+#[test]
+fn it_prints_which_peers_join_unless_it_is_quiet() {
+    let mut running = Running::start(&["--bind", "127.0.0.1", "--port", "0"]);
+    running.announce();
+    let mut line = String::new();
+    running.stderr.as_mut().expect("it is open").read_line(&mut line).unwrap();
+    assert_eq!(line, "61616161: 127.0.0.1:6881 joined (1 seed, 0 downloading)\n");
+
+    let mut running = Running::start(&["--bind", "127.0.0.1", "--port", "0", "--quiet"]);
+    running.announce();
+    assert_eq!(running.end(), "");
+}
+
+/// As in `tracker 2>&1 | head -1`.
+#[test]
+fn it_serves_on_when_its_stderr_is_closed() {
+    for option in ["--interval=1s", "--verbose"] {
+        let mut running = Running::start(&["--bind", "127.0.0.1", "--port", "0", option]);
+        running.stderr = None;
+        for _ in 0..3 {
+            running.announce();
+        }
+    }
 }
 
 #[test]

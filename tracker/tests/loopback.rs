@@ -10,8 +10,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
 };
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::announce::http::{announce_url, decode_response};
 use common::announce::udp::{Request, Response};
@@ -35,8 +37,12 @@ struct Tracker {
 impl Tracker {
     fn start(addresses: &[IpAddr], limits: Limits) -> Self {
         let addresses = addresses.to_vec();
-        let config = Config { addresses, port: 0, limits, ..Config::default() };
-        let server = Server::bind(&config).unwrap();
+        Self::with(&Config { addresses, limits, ..Config::default() })
+    }
+
+    /// Any free port instead of the one in the configuration.
+    fn with(config: &Config) -> Self {
+        let server = Server::bind(&Config { port: 0, ..config.clone() }).unwrap();
         let addresses = server.local_addresses().collect();
         let stop = server.stop_handle();
         Self { addresses, stop, thread: Some(std::thread::spawn(|| server.run())) }
@@ -215,7 +221,10 @@ fn the_answer_to_a_wrong_request_says_why() {
             "d14:failure reason72:info_hash has 40 bytes, expected 20: \
              send the raw hash, not its hex forme",
         ),
-        ("GET /favicon.ico HTTP/1.1\r\n\r\n".into(), "404", "/announce and /scrape"),
+        ("GET /annonce?info_hash=x HTTP/1.1\r\n\r\n".into(), "404", "/announce and /scrape"),
+        ("GET /../a.torrent HTTP/1.1\r\n\r\n".into(), "404", "no such .torrent file: see the list"),
+        // The start of a ClientHello: not even its length is needed.
+        ("\x16\x03".into(), "400", "begins with http://, not https://"),
         ("POST /announce HTTP/1.1\r\n\r\n".into(), "405", "GET requests only"),
         ("\x13BitTorrent protocol".into(), "400", "not an HTTP request: invalid token"),
         (format!("GET /{} HTTP/1.1\r\n", "a".repeat(8192)), "431", "longer than 8192 bytes"),
@@ -238,12 +247,12 @@ fn a_slow_client_is_closed_at_its_deadline_and_others_are_served_meanwhile() {
 
 /// The default bounds; only the deadline is longer than any test waits.
 const NO_DEADLINE: Limits =
-    Limits { connections: 900, connections_per_ip: 200, request_time: Duration::from_secs(3600) };
+    Limits { connections: 900, connections_per_ip: 300, request_time: Duration::from_secs(3600) };
 
 #[test]
 fn half_sent_requests_do_not_lock_out_others_at_the_same_address() {
     let tracker = Tracker::start(&[V4], NO_DEADLINE);
-    let mut held: Vec<_> = (0..200).map(|_| tracker.connect()).collect();
+    let mut held: Vec<_> = (0..300).map(|_| tracker.connect()).collect();
     for stream in &mut held {
         stream.write_all(b"GET /announce?").unwrap();
     }
@@ -318,4 +327,123 @@ fn a_port_in_use_is_an_error_that_names_it() {
     let config = Config { addresses: vec![V4], port, ..Config::default() };
     let error = Server::bind(&config).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on 127.0.0.1:{port}"));
+}
+
+/// A .torrent file with this many pieces.
+fn torrent(pieces: usize) -> Vec<u8> {
+    let (length, hashes) = (pieces * 16384, pieces * 20);
+    let info = format!("d6:lengthi{length}e4:name11:lecture.bin12:piece lengthi16384e6:pieces");
+    format!("d4:info{info}{hashes}:{}ee", "h".repeat(hashes)).into_bytes()
+}
+
+/// A tracker that offers the .torrent files in this folder, on one IPv4 address.
+fn with_folder(folder: &Path, limits: Limits) -> Tracker {
+    let torrents = Some(folder.to_owned());
+    Tracker::with(&Config { addresses: vec![V4], torrents, limits, ..Config::default() })
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\n\r\n")
+}
+
+#[test]
+fn torrent_files_are_listed_and_sent_and_new_ones_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = torrent(3);
+    std::fs::write(folder.path().join("week 1.torrent"), &file).unwrap();
+    let tracker = with_folder(folder.path(), Limits::default());
+    let list = tracker.exchange(get("/").as_bytes());
+    assert!(list.contains("<a href=\"/week%201.torrent\">/week 1.torrent</a>"), "{list}");
+    let response = tracker.exchange(get("/week%201.torrent").as_bytes());
+    assert_eq!(
+        response,
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-bittorrent\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{}",
+            file.len(),
+            str::from_utf8(&file).unwrap()
+        )
+    );
+    assert!(tracker.exchange(get("/2.torrent").as_bytes()).starts_with("HTTP/1.1 404 "));
+    std::fs::write(folder.path().join("2.torrent"), &file).unwrap();
+    let deadline = Instant::now() + READ_TIMEOUT;
+    while !tracker.exchange(get("/2.torrent").as_bytes()).starts_with("HTTP/1.1 200 ") {
+        assert!(Instant::now() < deadline, "the new file is not found");
+    }
+}
+
+#[test]
+fn many_downloads_at_once_arrive_whole_and_announces_do_not_wait_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = torrent(100_000);
+    std::fs::write(folder.path().join("big.torrent"), &file).unwrap();
+    let tracker = with_folder(folder.path(), NO_DEADLINE);
+    // None of these reads yet.
+    let mut downloads: Vec<_> = (0..50).map(|_| tracker.connect()).collect();
+    for stream in &mut downloads {
+        stream.write_all(get("/big.torrent").as_bytes()).unwrap();
+    }
+    for _ in 0..100 {
+        assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+    }
+    for mut stream in downloads {
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        assert!(response.ends_with(&file));
+    }
+}
+
+/// Longer than the buffers of a connection: a client that does not read does not get all of it.
+const LONG: usize = 500_000;
+
+/// A client whose download has begun.
+fn begin_download(tracker: &Tracker) -> TcpStream {
+    let mut stream = tracker.connect();
+    stream.write_all(get("/long.torrent").as_bytes()).unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    stream
+}
+
+/// Whether the rest of a download arrives.
+fn ends_well(mut download: TcpStream) -> bool {
+    let mut response = Vec::new();
+    download.read_to_end(&mut response).is_ok() && response.ends_with(&torrent(LONG))
+}
+
+#[test]
+fn slow_downloads_have_half_of_the_places_and_more_time() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("long.torrent"), torrent(LONG)).unwrap();
+    let request_time = Duration::from_secs(2);
+    let limits = Limits { connections_per_ip: 4, request_time, ..Limits::default() };
+    let tracker = with_folder(folder.path(), limits);
+    let downloads: Vec<_> = (0..4).map(|_| begin_download(&tracker)).collect();
+    let others: Vec<_> = (0..3).map(|_| tracker.connect()).collect();
+    assert!(tracker.exchange(ANNOUNCE.as_bytes()).ends_with(ANSWER));
+    // The others are closed at their deadline, if they were not evicted for the newest.
+    others.into_iter().for_each(|other| assert_eq!(read_to_close(other), ""));
+    let ends: Vec<bool> = downloads.into_iter().map(ends_well).collect();
+    assert_eq!(ends, [false, false, true, true]);
+}
+
+#[test]
+fn a_line_is_sent_for_each_peer_that_joins_and_nobody_has_to_read_it() {
+    let (sender, lines) = sync_channel(1);
+    let notices = Some(sender);
+    let tracker = Tracker::with(&Config { addresses: vec![V4], notices, ..Config::default() });
+    for port in 1001..1100 {
+        tracker.http(tracker.addresses[0], &request(port, 5));
+    }
+    let first = lines.recv_timeout(READ_TIMEOUT).unwrap();
+    assert_eq!(first, "ffffffff: 127.0.0.1:1001 joined (0 seeds, 1 downloading)");
+    // It wakes for this, and does not wait until it looks for silent peers 10 s after its start.
+    assert_eq!(lines.recv_timeout(Duration::from_secs(8)).unwrap(), "and 98 more");
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_an_error_that_names_it() {
+    let torrents = Some("no/such/folder".into());
+    let config = Config { addresses: vec![V4], port: 0, torrents, ..Config::default() };
+    let error = Server::bind(&config).unwrap_err();
+    assert_eq!(error.to_string(), "cannot read the folder no/such/folder");
 }

@@ -20,8 +20,9 @@ use crate::id::{InfoHash, PeerId};
 /// Most bytes of an answer that are worth reading.
 pub const MAX_RESPONSE_LENGTH: usize = 2 * 1024 * 1024;
 
-/// Everything is escaped but what RFC 3986 calls unreserved.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is escaped in a URL: everything but what RFC 3986 calls unreserved.
+pub const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URL of an announce: the torrent's announce URL with the request as its query.
 pub fn announce_url(base: &str, request: &AnnounceRequest) -> String {

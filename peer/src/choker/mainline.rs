@@ -57,9 +57,10 @@ impl Choker for Mainline {
         // zero, nothing changes from round to round.
         ranked.sort_by_key(|c| Reverse(c.rate));
         if !self.rules.has_optimistic() {
-            return Choice::top(self.rules.slots, &ranked);
+            return Choice::top(self.rules.slots, self.rules.slots, &ranked);
         }
-        let mut choice = Choice::top(self.rules.slots.saturating_sub(1), &ranked);
+        let by_rate = self.rules.slots.saturating_sub(1);
+        let mut choice = Choice::top(by_rate, by_rate, &ranked);
         fill(&mut choice, &order, self.rules.slots);
         choice
     }

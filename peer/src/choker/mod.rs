@@ -150,12 +150,12 @@ impl Ranking {
 }
 
 impl Choice {
-    /// Unchokes the fastest, one for each of the slots.
-    fn top(slots: usize, ranked: &[&Candidate]) -> Self {
-        let top = ranked.iter().take(slots).zip(1..).map(|(c, rank)| {
+    /// Unchokes the fastest; of the slots so many are earned by rate.
+    fn top(slots: usize, earned: usize, ranked: &[&Candidate]) -> Self {
+        let top = ranked.iter().take(earned).zip(1..).map(|(c, rank)| {
             Unchoke::new(c.peer, UnchokeReason::Top { slots, rank, rate: c.rate })
         });
-        let ranking = Ranking { slots, ranked: ranked.iter().map(|c| c.peer).collect() };
+        let ranking = Ranking { slots: earned, ranked: ranked.iter().map(|c| c.peer).collect() };
         Self { unchoked: top.collect(), ranking: Some(ranking) }
     }
 

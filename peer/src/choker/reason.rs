@@ -215,7 +215,7 @@ mod tests {
     fn why(ranking_slots: Option<usize>, until_now: Option<&UnchokeReason>) -> ChokeReason {
         let candidates = a_to_h();
         let ranked: Vec<_> = candidates.iter().collect();
-        let mut choice = Choice::top(ranking_slots.unwrap_or(4), &ranked);
+        let mut choice = Choice::top(4, ranking_slots.unwrap_or(4), &ranked);
         if ranking_slots.is_none() {
             choice.ranking = None;
         }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_ranks_nowhere_snubs_us() {
-        let choice = Choice::top(4, &[]);
+        let choice = Choice::top(4, 4, &[]);
         let why = |candidate| choice.choke_reason(&candidate, None, &[candidate], "some choker");
         let silent = |since_block| Candidate { since_block, ..interested('A') };
         let almost_62 = Some(Duration::from_millis(61_999));
@@ -260,7 +260,7 @@ mod tests {
     fn a_peer_that_wants_nothing_is_choked_for_that() {
         let why = |until_now| {
             let candidate = uninterested('A');
-            Choice::top(4, &[]).choke_reason(&candidate, until_now, &[candidate], "some choker")
+            Choice::top(4, 4, &[]).choke_reason(&candidate, until_now, &[candidate], "some choker")
         };
         assert_eq!(why(None), ChokeReason::NotInterested);
         assert_eq!(why(Some(&UnchokeReason::Optimistic)), ChokeReason::NotInterested);

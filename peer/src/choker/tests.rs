@@ -139,13 +139,6 @@ pub(super) fn name(peer: PeerKey) -> char {
 }
 
 #[test]
-fn strategies_name_the_peers_that_they_unchoke() {
-    for strategy in Strategy::ALL {
-        assert!(strategy.about.contains("peer"), "{strategy}: {}", strategy.about);
-    }
-}
-
-#[test]
 fn the_book_and_random_serve_one_more_than_the_slots() {
     let fills = |strategy: Strategy| (strategy.rule.fills)(&Rules { slots: 7, ..Rules::default() });
     assert_eq!((fills(textbook::STRATEGY), fills(random::STRATEGY)), (Some(8), Some(8)));

@@ -1,9 +1,9 @@
 //! Tit-for-tat as the book describes it (Kurose & Ross 2.5): the four neighbors that send to us at
 //! the highest rate are unchoked, measured again every 10 s, and one more at random every 30 s.
 //!
-//! The book is silent on what happens between rounds and on neighbors that want nothing. Here a
-//! free slot goes at once to a peer that waits, without taking one from another; a peer that is
-//! not interested is choked.
+//! The book is silent on what happens between rounds, and on neighbors that send or want nothing.
+//! Here a free slot goes at once to a peer that waits, without taking one from another; a slot that
+//! no peer earns by sending is optimistic too; a peer that is not interested is choked.
 
 use std::cmp::Reverse;
 
@@ -47,13 +47,14 @@ impl Textbook {
     fn round(&mut self, candidates: &[Candidate], rng: &mut Rng) -> Choice {
         self.round += 1;
         let ranked = ranked(candidates.iter().filter(|c| c.interested && !c.snubbed), rng);
-        let mut choice = Choice::top(self.rules.slots, &ranked);
+        let paying = ranked.iter().take(self.rules.slots).filter(|c| c.rate > 0).count();
+        let mut choice = Choice::top(self.rules.slots, paying, &ranked);
         if !self.rules.has_optimistic() {
             return choice;
         }
 
         let rotate = self.rules.changes_optimistic(self.round);
-        let free = self.rules.slots - choice.unchoked.len();
+        let free = self.rules.slots - paying;
         let rest = candidates.iter().filter(|c| c.interested && choice.unchoke(c.peer).is_none());
         let mut rest: Vec<_> = rest.collect();
 
@@ -64,12 +65,10 @@ impl Textbook {
         }
         choice.unchoked.extend(self.optimistic.map(|p| Unchoke::new(p, UnchokeReason::Optimistic)));
 
-        // Cohen 2003: where snubbing leaves slots free there are several optimistic unchokes.
+        // Cohen 2003: where snubbing leaves slots free there are several optimistic unchokes. They
+        // are drawn anew in each round, so that a swarm that begins soon finds who pays.
         rest.retain(|c| Some(c.peer) != self.optimistic);
         rng.shuffle(&mut rest);
-        if !rotate {
-            rest.sort_by_key(|c| !c.unchoked);
-        }
         let fill = rest.iter().take(free);
         choice.unchoked.extend(fill.map(|c| Unchoke::new(c.peer, UnchokeReason::OptimisticFill)));
         choice
@@ -83,7 +82,7 @@ impl Textbook {
         let mut waiting = ranked(candidates.iter().filter(|c| c.interested && !c.unchoked), rng);
         waiting.sort_by_key(|c| c.snubbed);
         if !self.rules.has_optimistic() {
-            waiting.retain(|c| !c.snubbed);
+            waiting.retain(|c| !c.snubbed && c.rate > 0);
         }
         let taken = self.rules.slots + usize::from(self.optimistic.is_some());
         let mut choice = Choice::keep_and_fill(taken, candidates, &mut waiting);
@@ -98,7 +97,7 @@ impl Textbook {
     }
 }
 
-/// Fastest first. At the start every rate is zero: keep the peers that are served, then draw.
+/// Fastest first; among equals the peers that are served, then any.
 fn ranked<'a>(
     candidates: impl Iterator<Item = &'a Candidate>,
     rng: &mut Rng,
@@ -167,17 +166,37 @@ mod tests {
     }
 
     #[test]
-    fn where_no_peer_earns_a_slot_all_stay_until_the_optimistic_one_changes() {
-        let mut neighbors = with(&a_to_h());
-        neighbors.candidates.iter_mut().for_each(|c| c.snubbed = true);
-        let rounds: Vec<_> = (1..=60).map(|_| neighbors.round()).collect();
-        assert!(rounds[2..].chunks(3).all(|three| three.iter().all(|round| *round == three[0])));
-        let together: BTreeSet<_> = rounds.concat().chars().collect();
-        assert_eq!(together, ('A'..='H').collect());
+    fn where_no_peer_earns_a_slot_all_but_the_optimistic_one_are_drawn_in_each_round() {
+        let snub: fn(&mut Candidate) = |c| c.snubbed = true;
+        let send_nothing: fn(&mut Candidate) = |c| c.rate = 0;
+        for change in [snub, send_nothing] {
+            let mut neighbors = with(&a_to_h());
+            neighbors.candidates.iter_mut().for_each(change);
+            let rounds: Vec<_> = (1..=60).map(|_| neighbors.round()).collect();
+            assert!(rounds.iter().all(|round| round.len() == 5));
+            let repeated = rounds.windows(2).filter(|pair| pair[0] == pair[1]).count();
+            assert!(repeated < 10, "{rounds:?}");
+            let reasons: Vec<_> = ('A'..='H').map(|name| neighbors.reason(name)).collect();
+            let count = |reason: &_| reasons.iter().filter(|r| r.as_ref() == Ok(reason)).count();
+            assert_eq!(count(&UnchokeReason::Optimistic), 1);
+            assert_eq!(count(&UnchokeReason::OptimisticFill), 4);
+        }
     }
 
     #[test]
-    fn without_an_optimistic_unchoke_a_newcomer_waits_until_a_slot_is_free() {
+    fn a_peer_that_sends_nothing_has_a_rank_but_earns_no_slot() {
+        let mut neighbors = with(&a_to_h());
+        neighbors.candidates[2..].iter_mut().for_each(|c| c.rate = 0);
+        neighbors.round();
+        let reasons: Vec<_> = ('A'..='H').map(|name| neighbors.reason(name)).collect();
+        let top = |r: &Result<_, _>| matches!(r, Ok(UnchokeReason::Top { .. }));
+        assert!(reasons[..2].iter().all(top) && !reasons[2..].iter().any(top), "{reasons:?}");
+        let below = |r: &&Result<_, _>| matches!(r, Err(ChokeReason::BelowCut { cut: 70, .. }));
+        assert_eq!(reasons.iter().filter(below).count(), 3, "{reasons:?}");
+    }
+
+    #[test]
+    fn without_an_optimistic_unchoke_only_peers_that_send_are_unchoked() {
         let rules = Rules { rounds_per_optimistic: None, ..Rules::default() };
         let textbook = Textbook { rules, ..Textbook::default() };
         let mut neighbors = Neighbors::new(textbook, &a_to_h());
@@ -190,6 +209,9 @@ mod tests {
         neighbors.candidates.iter_mut().for_each(|c| c.snubbed = c.peer.0 > 0);
         assert_eq!(neighbors.round(), "A");
         assert_eq!(neighbors.interest('H', false), "A");
+        neighbors.candidates.iter_mut().for_each(|c| (c.snubbed, c.rate) = (false, 0));
+        assert_eq!(neighbors.round(), "", "none of them sends first, so none begins");
+        assert_eq!(neighbors.interest('H', true), "");
     }
 
     #[test]
@@ -210,7 +232,8 @@ mod tests {
 
     #[test]
     fn among_equals_the_served_peers_stay() {
-        let mut neighbors = with(&('A'..='H').map(interested).collect::<Vec<_>>());
+        let equal = |name| Candidate { rate: 40, ..interested(name) };
+        let mut neighbors = with(&('A'..='H').map(equal).collect::<Vec<_>>());
         let first = neighbors.round();
         assert_eq!(neighbors.round(), first);
     }

@@ -36,7 +36,7 @@ impl Order {
             if offer.have < RANDOM_FIRST_PIECES {
                 return Some((offer.any(rng)?, PickReason::of("random_first")));
             }
-            let piece = offer.rarest()?;
+            let piece = offer.rarest_first().next()?;
             let held_by = Some(offer.availability.count(piece));
             Some((piece, PickReason { held_by, ..PickReason::of("rarest_first") }))
         }),
@@ -60,7 +60,7 @@ impl Order {
 /// With fewer pieces than this we take any (mainline since July 2003; Cohen's paper says 1).
 const RANDOM_FIRST_PIECES: u32 = 4;
 
-/// What an order chooses from: the pieces that one peer has and that may be asked for.
+/// What an order chooses from: the pieces that one peer has and that may be asked of it.
 #[derive(Debug)]
 pub(super) struct Offer<'a> {
     pub(super) availability: &'a mut Availability,
@@ -74,15 +74,18 @@ pub(super) struct Offer<'a> {
 }
 
 impl Offer<'_> {
-    /// The piece that the fewest neighbors have; equals are in random order.
-    fn rarest(&self) -> Option<PieceIndex> {
-        self.availability.rarest_first(self.has).find(|piece| !self.except.contains(piece))
+    /// All of them, by how many neighbors have them; equals are in random order.
+    fn rarest_first(&self) -> impl DoubleEndedIterator<Item = PieceIndex> {
+        let pieces = self.availability.rarest_first(self.has);
+        pieces.filter(|piece| !self.except.contains(piece))
     }
 
+    /// One of them at random.
     fn any(&self, rng: &mut Rng) -> Option<PieceIndex> {
         self.availability.any(self.has, self.except, rng)
     }
 
+    /// The one with the lowest index.
     fn lowest(&mut self) -> Option<PieceIndex> {
         let except = self.except;
         self.availability.in_order(self.has, self.geometry).find(|piece| !except.contains(piece))

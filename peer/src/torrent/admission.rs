@@ -284,7 +284,8 @@ impl Torrent {
         self.let_go(&neighbor.listens_at, &reason, neighbor.has_traded(), now);
         self.pending.occasions.push(Occasion::Left(peer));
         self.pending.ask_all |= !neighbor.requests.is_empty() || neighbor.receiving.is_some();
-        self.explain(Decision::Disconnect { peer: neighbor.identity, reason });
+        let Neighbor { identity: peer, downloaded, uploaded, .. } = neighbor;
+        self.explain(Decision::Disconnect { peer, reason, downloaded, uploaded });
     }
 
     /// Decides whether and when to dial these addresses of the peer again.

@@ -642,6 +642,10 @@ fn between_rounds_a_choked_neighbor_keeps_the_reason_that_the_round_gave_it() {
         scene.neighbor(peer, bits([1]));
         scene.receive(peer.into(), Message::Interested);
     }
+    // The one slot is earned, so there is a cut.
+    scene.receive(2, Message::Unchoke);
+    let request = scene.remote(2).requests.front().unwrap().block;
+    scene.answer(2, request);
     let outputs = scene.wait(10 * SECOND);
     let explained = outputs.iter().filter(|output| {
         matches!(

@@ -127,6 +127,7 @@ impl Torrent {
         for (neighbor, candidate) in self.neighbors.iter_mut().zip(&candidates) {
             let peer = candidate.peer;
             let until_now = neighbor.last_choice.reason.take();
+            let was_optimistic = until_now.as_ref().is_some_and(Reason::is_optimistic);
             let reason = match choice.unchoke(peer) {
                 Some(unchoke) => {
                     neighbor.share = unchoke.share.unwrap_or(1);
@@ -158,7 +159,8 @@ impl Torrent {
                 }
             }
             if changes || is_round {
-                let decision = reason.decision(neighbor.identity.clone(), changes);
+                let peer = neighbor.identity.clone();
+                let decision = reason.decision(peer, changes, was_optimistic);
                 self.outputs.push_back(Output::Explain(decision));
             }
             neighbor.last_choice.reason = Some(reason);
@@ -187,12 +189,20 @@ impl Reason {
         }
     }
 
+    fn is_optimistic(&self) -> bool {
+        use UnchokeReason::{Optimistic, OptimisticFill};
+        matches!(self.to_unchoke(), Some(Optimistic | OptimisticFill))
+    }
+
     /// Explains the choice about a neighbor; `changes` says whether it was choked or unchoked by
     /// it.
-    fn decision(&self, peer: Identity, changes: bool) -> Decision {
+    fn decision(&self, peer: Identity, changes: bool, was_optimistic: bool) -> Decision {
         match (self.clone(), changes) {
             (Self::Unchoke(reason), true) => Decision::Unchoke { peer, reason },
-            (Self::Unchoke(reason), false) => Decision::KeepUnchoked { peer, reason },
+            (Self::Unchoke(reason), false) => {
+                let promoted = was_optimistic && matches!(reason, UnchokeReason::Top { .. });
+                Decision::KeepUnchoked { peer, reason, promoted }
+            }
             (Self::Choke(reason), true) => Decision::Choke { peer, reason },
             (Self::Choke(reason), false) => Decision::KeepChoked { peer, reason },
         }

@@ -6,6 +6,7 @@
 //! | `mod.rs` | the loop |
 //! | `listen.rs` | listening sockets |
 //! | `connection.rs` | one HTTP connection: read, answer, close |
+//! | `folder.rs` | the thread that reads the folder of .torrent files |
 //!
 //! Every resource that strangers can exhaust has a bound in [`Limits`] or in [`swarms::Limits`].
 
@@ -16,13 +17,17 @@
 )]
 
 mod connection;
+mod folder;
 pub mod listen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -34,6 +39,7 @@ use common::moment::Moment;
 use crate::responder::Responder;
 use crate::swarms::{self, Swarms};
 use connection::Connection;
+use folder::Watch;
 use listen::{Endpoint, listen};
 
 /// The settings of a server.
@@ -45,6 +51,11 @@ pub struct Config {
     pub port: u16,
     /// How often peers are asked to announce, in whole seconds.
     pub interval: Duration,
+    /// A folder whose .torrent files are offered for download.
+    pub torrents: Option<PathBuf>,
+    /// Gets a line for each peer that joins, completes or leaves. The server never waits for its
+    /// receiver; see [`crate::notices`].
+    pub notices: Option<SyncSender<String>>,
     /// Bounds on connections.
     pub limits: Limits,
     /// Bounds on the swarms.
@@ -58,6 +69,8 @@ impl Default for Config {
             addresses: Vec::new(),
             port: 6969,
             interval: Duration::from_secs(120),
+            torrents: None,
+            notices: None,
             limits: Limits::default(),
             swarm_limits: swarms::Limits::default(),
         }
@@ -71,15 +84,16 @@ pub struct Limits {
     pub connections: usize,
     /// The same for one IPv4 address, or one IPv6 network of 64 bits.
     pub connections_per_ip: usize,
-    /// How long a connection may last, from accept to close.
+    /// How long a connection may last, from accept to close; one that downloads a file has more
+    /// time.
     pub request_time: Duration,
 }
 
 impl Default for Limits {
     /// Below the 1024 descriptors that many systems allow a process; enough from one address for a
-    /// class behind a NAT.
+    /// class behind a NAT that downloads and announces.
     fn default() -> Self {
-        Self { connections: 900, connections_per_ip: 200, request_time: Duration::from_secs(10) }
+        Self { connections: 900, connections_per_ip: 300, request_time: Duration::from_secs(10) }
     }
 }
 
@@ -91,6 +105,14 @@ pub enum ServerError {
     Listen {
         /// As configured; port 0 stands for any.
         address: SocketAddr,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// A folder of .torrent files that cannot be read.
+    #[error("cannot read the folder {}", path.display())]
+    Folder {
+        /// As configured.
+        path: PathBuf,
         /// The error of the system.
         source: io::Error,
     },
@@ -117,6 +139,7 @@ pub struct Server {
     rest_until: Option<Moment>,
     next_expiry: Moment,
     responder: Responder,
+    torrents: Option<Watch>,
     limits: Limits,
     buffer: Vec<u8>,
 }
@@ -154,7 +177,7 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(10);
 const REST: Duration = Duration::from_millis(200);
 
 impl Server {
-    /// Binds the addresses. From here on clients can connect.
+    /// Reads the folder of .torrent files and binds the addresses. From here on clients can connect.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
         let mut endpoints = listen(&config.addresses, config.port)?;
         let poll = Poll::new()?;
@@ -165,6 +188,16 @@ impl Server {
             poll.registry().register(&mut endpoint.udp, udp, Interest::READABLE)?;
         }
         let swarms = Swarms::new(config.interval, config.swarm_limits);
+        let mut responder = Responder::new(swarms, Rng::new(), config.notices.clone());
+        let torrents = match &config.torrents {
+            None => None,
+            Some(path) => {
+                let (watch, catalog) = Watch::start(path, Arc::clone(&waker))
+                    .map_err(|source| ServerError::Folder { path: path.clone(), source })?;
+                responder.set_catalog(catalog);
+                Some(watch)
+            }
+        };
         let [next_token, _] = tokens(endpoints.len());
         Ok(Self {
             poll,
@@ -177,7 +210,8 @@ impl Server {
             resting: BTreeSet::new(),
             rest_until: None,
             next_expiry: Moment::START + EXPIRY_PERIOD,
-            responder: Responder::new(swarms, Rng::new()),
+            responder,
+            torrents,
             limits: config.limits,
             buffer: vec![0; BUFFER_LENGTH],
         })
@@ -215,12 +249,16 @@ impl Server {
                 self.rest_until = None;
                 self.ready.append(&mut self.resting);
             }
+            if let Some(catalog) = self.torrents.as_ref().and_then(Watch::news) {
+                self.responder.set_catalog(catalog);
+            }
             self.serve_ready(now);
             self.drop_late_connections(now);
             if self.next_expiry <= now {
                 self.next_expiry = now + EXPIRY_PERIOD;
                 self.responder.expire(now);
             }
+            self.responder.flush_notices(now);
         }
     }
 
@@ -229,8 +267,9 @@ impl Server {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let oldest = self.connections.first_key_value().map(|(_, oldest)| oldest.deadline);
-        let next = [oldest, self.rest_until, Some(self.next_expiry)].into_iter().flatten().min()?;
+        let notices = self.responder.next_timeout();
+        let moments = [self.first_deadline(), self.rest_until, notices, Some(self.next_expiry)];
+        let next = moments.into_iter().flatten().min()?;
         Some(next - self.now())
     }
 
@@ -298,24 +337,11 @@ impl Server {
     }
 
     /// The connection to evict, if any, so that one more from this address is within the limits.
-    ///
-    /// It is the oldest: a request takes a client a moment, so that one has either been answered or
-    /// sends its request slowly on purpose. To refuse the new connection instead would let one
-    /// client of an address lock out all others there.
     fn to_evict(&self, ip: IpAddr) -> Option<Token> {
-        // Tokens are given out in order: the oldest come first.
-        let mut same_network = self
-            .connections
-            .iter()
-            .filter(|(_, other)| network(other.ip) == network(ip))
-            .map(|(&token, _)| token);
-        if same_network.clone().count() >= self.limits.connections_per_ip {
-            same_network.next()
-        } else if self.connections.len() >= self.limits.connections {
-            self.connections.first_key_value().map(|(&token, _)| token)
-        } else {
-            None
-        }
+        let all = self.connections.iter();
+        let same_network = all.clone().filter(|(_, other)| network(other.ip) == network(ip));
+        to_evict(same_network, self.limits.connections_per_ip)
+            .or_else(|| to_evict(all, self.limits.connections))
     }
 
     fn answer_datagrams(&mut self, number: usize, now: Moment) -> Outcome {
@@ -342,23 +368,53 @@ impl Server {
 
     fn turn(&mut self, token: Token, now: Moment) -> Outcome {
         // It may have ended since the event.
-        let connection = self.connections.get_mut(&token);
-        if connection.is_some_and(|it| it.turn(&mut self.responder, now).is_break()) {
-            self.connections.remove(&token);
+        let Some(connection) = self.connections.get_mut(&token) else { return Outcome::Waits };
+        match connection.turn(&mut self.responder, now) {
+            ControlFlow::Continue(outcome) => outcome,
+            ControlFlow::Break(()) => {
+                self.connections.remove(&token);
+                Outcome::Waits
+            }
         }
-        Outcome::Waits
+    }
+
+    fn first_deadline(&self) -> Option<Moment> {
+        self.connections.values().map(|connection| connection.deadline).min()
     }
 
     fn drop_late_connections(&mut self, now: Moment) {
-        // Tokens are given out in order and all connections may last equally long: the first one's
-        // deadline is the earliest.
-        while let Some(oldest) = self.connections.first_entry()
-            && oldest.get().deadline <= now
-        {
-            debug!("{}: took too long, closed", oldest.get().ip);
-            oldest.remove();
+        if self.first_deadline().is_some_and(|first| first <= now) {
+            self.connections.retain(|_, connection| {
+                let late = connection.deadline <= now;
+                if late {
+                    debug!("{}: took too long, closed", connection.ip);
+                }
+                !late
+            });
         }
     }
+}
+
+/// The one of these connections to evict if they have reached the limit.
+///
+/// It is the oldest: a request takes a client a moment, so that one has either been answered or
+/// sends its request slowly on purpose. To refuse the new connection instead would let one client
+/// of an address lock out all others there. A download may take long, so it is spared as long as
+/// downloads leave half of the places to others.
+fn to_evict<'a>(
+    connections: impl Iterator<Item = (&'a Token, &'a Connection)> + Clone,
+    limit: usize,
+) -> Option<Token> {
+    if connections.clone().count() < limit {
+        return None;
+    }
+    let downloads = connections.clone().filter(|(_, connection)| connection.sends_file()).count();
+    let evict_download = downloads > limit / 2;
+    // Tokens are given out in order: the oldest come first.
+    connections
+        .filter(|(_, connection)| connection.sends_file() == evict_download)
+        .map(|(&token, _)| token)
+        .next()
 }
 
 /// How a turn of a socket ended.

@@ -89,7 +89,7 @@ impl Observer for Books {
                 let piece = self.geometry.piece(chunk).expect("the core has checked it");
                 self.verified(at, host, piece);
             }
-            Decision::Unchoke { peer, reason } | Decision::KeepUnchoked { peer, reason } => {
+            Decision::Unchoke { peer, reason } | Decision::KeepUnchoked { peer, reason, .. } => {
                 self.unchoked(host, &peer, &reason);
             }
             Decision::Connect { .. }

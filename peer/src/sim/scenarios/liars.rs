@@ -32,7 +32,7 @@ fn download(conduct: Conduct, liars: usize, rate: u64, leechers: usize, seed: u6
     assert!(world.run_until(World::all_complete, 10 * MINUTE), "{conduct:?}, seed {seed}");
 
     let taken_for_liar = |entry: &Entry| match &entry.decision {
-        Decision::Disconnect { peer, reason: DisconnectReason::SentFalseData }
+        Decision::Disconnect { peer, reason: DisconnectReason::SentFalseData, .. }
         | Decision::Refuse { peer, reason: DisconnectReason::SentFalseData } => {
             world.host_at(peer.address)
         }

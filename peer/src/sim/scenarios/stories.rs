@@ -210,7 +210,7 @@ fn alice_unchokes_bob_optimistically_and_they_become_trading_partners() {
         .observer
         .iter()
         .filter_map(|entry| match &entry.decision {
-            Decision::Unchoke { peer, reason } | Decision::KeepUnchoked { peer, reason } => {
+            Decision::Unchoke { peer, reason } | Decision::KeepUnchoked { peer, reason, .. } => {
                 Some((entry.host, world.host_at(peer.address)?, reason))
             }
             _ => None,
@@ -306,7 +306,7 @@ fn the_only_seed_is_not_banned_for_the_poisoner_with_which_it_shares_pieces() {
         let peers = add_many(&mut world, 3, &Bitfield::empty(pieces), 200 * KB);
         assert!(world.run_until(World::all_complete, 5 * MINUTE), "seed {seed}");
         let banned = |entry: &Entry| match &entry.decision {
-            Decision::Disconnect { peer, reason: DisconnectReason::SentFalseData } => {
+            Decision::Disconnect { peer, reason: DisconnectReason::SentFalseData, .. } => {
                 world.host_at(peer.address)
             }
             _ => None,

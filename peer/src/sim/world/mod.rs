@@ -424,6 +424,7 @@ impl<O: Observer> World<O> {
         let back = self.now + 2 * link.delay;
         let from = address(host).ip();
         let answer = self.tracker.announce(from, &request, &[Family::V4], self.now, &mut self.rng);
+        let answer = answer.map(|announced| announced.response);
         self.schedule(back, Scheduled::TrackerAnswered { host, answer });
     }
 

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::{Write as _, stdout};
-use std::ops::RangeInclusive;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use bytesize::ByteSize;
 use common::metainfo::{Layout, Metainfo};
+use common::printable::printable;
 use serde::Serialize;
 
 use crate::options::Show;
@@ -121,24 +121,6 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Untrusted text for the terminal, on one line: characters that move the cursor or change the
-/// direction of writing are shown by their codes.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || DIRECTIONS.iter().any(|range| range.contains(&c)) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
-/// Characters that change the direction of writing, with the two that end lines among them.
-const DIRECTIONS: [RangeInclusive<char>; 3] =
-    ['\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
-
 /// The date in UTC; the bare number if it lies before 1970 or after the year 9999.
 fn date_text(seconds: i64) -> String {
     const END_OF_9999: u64 = 253_402_300_799;
@@ -153,12 +135,6 @@ fn date_text(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn characters_that_move_the_cursor_are_shown_by_their_codes() {
-        assert_eq!(printable("a\x1b[2Jb\nc\u{202e}d"), "a\\u{1b}[2Jb\\u{a}c\\u{202e}d");
-        assert_eq!(printable("日本 語 ß e\u{301}"), "日本 語 ß e\u{301}");
-    }
 
     #[test]
     fn any_date_has_a_text() {

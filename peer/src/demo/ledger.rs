@@ -1,0 +1,165 @@
+//! The books of a swarm, kept from the decisions of its members.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::geometry::Geometry;
+use common::id::PeerId;
+use common::moment::Moment;
+use common::report::{Snapshot, Totals};
+
+use super::{Member, Role};
+use crate::decision::Decision;
+
+/// Who sent what to whom, who was served for how long, and when each had everything.
+#[derive(Debug)]
+pub struct Ledger {
+    geometry: Geometry,
+    members: Vec<Member>,
+    /// In the order of the members.
+    records: Vec<Record>,
+}
+
+/// The part of one member.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Chunks that it has.
+    pub have: u32,
+    /// Bytes of blocks.
+    pub totals: Totals,
+    /// Bytes of blocks from each other member, by the place of that member.
+    pub received_from: BTreeMap<usize, u64>,
+    /// How long each other member served it, by the place of that member.
+    pub served_by: BTreeMap<usize, Duration>,
+    /// Since when each other member has been serving it.
+    served_since: BTreeMap<usize, Moment>,
+    /// When it had every chunk; `None` for a seed, and for a peer that has not finished.
+    pub finished: Option<Moment>,
+}
+
+/// What Kurose & Ross 2.5 say about the time that the distribution takes, counted over what was
+/// missing at the start.
+///
+/// Where the peers begin with nothing, these are the book's NF/u_s and
+/// max{F/u_s, F/d, NF/(u_s + Σu)}; without download limits F/d is zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Bytes that the peers lacked, all together.
+    pub missing: u64,
+    /// Bytes of the chunks that no peer had.
+    pub only_at_seed: u64,
+    /// Seconds that a server with the seed's upload limit would need if no peer helped.
+    pub client_server: f64,
+    /// Seconds that the swarm needs at least.
+    pub peer_to_peer: f64,
+}
+
+impl Ledger {
+    /// The books of these members, who have done nothing yet.
+    pub fn new(geometry: Geometry, members: Vec<Member>) -> Self {
+        let records = members
+            .iter()
+            .map(|member| Record { have: member.have.count(), ..Record::default() })
+            .collect();
+        Self { geometry, members, records }
+    }
+
+    /// The members with their records.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&Member, &Record)> {
+        self.members.iter().zip(&self.records)
+    }
+
+    /// How many members do not have every chunk.
+    pub fn unfinished(&self) -> usize {
+        let all = self.geometry.piece_count();
+        self.records.iter().filter(|record| record.have < all).count()
+    }
+
+    /// A member decided something.
+    pub fn decision(&mut self, member: PeerId, at: Moment, decision: &Decision) {
+        let Some(own) = self.place(member) else { return };
+        match decision {
+            Decision::Unchoke { peer, .. } => {
+                if let Some(other) = self.place(peer.peer_id) {
+                    self.records[other].served_since.entry(own).or_insert(at);
+                }
+            }
+            Decision::Choke { peer, .. } => self.end_of_service(own, peer.peer_id, at),
+            Decision::Disconnect { peer, downloaded, .. } => {
+                self.end_of_service(own, peer.peer_id, at);
+                self.received(own, peer.peer_id, *downloaded);
+            }
+            Decision::Verified { have, .. } => self.records[own].have = *have,
+            Decision::Complete { .. } => self.records[own].finished = Some(at),
+            Decision::Connect { .. }
+            | Decision::Refuse { .. }
+            | Decision::Round { .. }
+            | Decision::KeepUnchoked { .. }
+            | Decision::KeepChoked { .. }
+            | Decision::BeginChunk { .. }
+            | Decision::Endgame { .. }
+            | Decision::RequestTimedOut { .. }
+            | Decision::HashFailed { .. } => {}
+        }
+    }
+
+    /// A member leaves, and this is its last state.
+    pub fn end(&mut self, snapshot: &Snapshot, at: Moment) {
+        let Some(own) = self.place(snapshot.peer_id) else { return };
+        self.records[own].totals = snapshot.totals;
+        for neighbor in &snapshot.neighbors {
+            self.end_of_service(own, neighbor.identity.peer_id, at);
+            self.received(own, neighbor.identity.peer_id, neighbor.downloaded);
+        }
+    }
+
+    /// The bounds, where all uploads are limited.
+    pub fn bounds(&self) -> Option<Bounds> {
+        let limits: Option<Vec<u64>> = self
+            .members
+            .iter()
+            .filter(|m| m.role != Role::FreeRider)
+            .map(|m| m.upload_limit)
+            .collect();
+        let limits = limits?;
+        let peers = || self.members.iter().filter(|member| member.role != Role::Seed);
+        let size = |piece| u64::from(self.geometry.piece_size(piece));
+        let lacked_by = |member: &Member| -> u64 {
+            let lacked = self.geometry.pieces().filter(|&piece| !member.have.contains(piece));
+            lacked.map(size).sum()
+        };
+        let missing = peers().map(lacked_by).sum();
+        let held = |piece| peers().any(|member| member.have.contains(piece));
+        let only_at_seed = self.geometry.pieces().filter(|&piece| !held(piece)).map(size).sum();
+        let (seed, all) = (*limits.first()?, limits.iter().sum());
+        Some(Bounds {
+            missing,
+            only_at_seed,
+            client_server: seconds(missing, seed),
+            peer_to_peer: seconds(only_at_seed, seed).max(seconds(missing, all)),
+        })
+    }
+
+    fn place(&self, peer_id: PeerId) -> Option<usize> {
+        self.members.iter().position(|member| member.peer_id == peer_id)
+    }
+
+    fn received(&mut self, own: usize, from: PeerId, bytes: u64) {
+        if let Some(from) = self.place(from) {
+            *self.records[own].received_from.entry(from).or_default() += bytes;
+        }
+    }
+
+    fn end_of_service(&mut self, by: usize, of: PeerId, at: Moment) {
+        let Some(of) = self.place(of) else { return };
+        let record = &mut self.records[of];
+        if let Some(since) = record.served_since.remove(&by) {
+            *record.served_by.entry(by).or_default() += at - since;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^52")]
+fn seconds(bytes: u64, rate: u64) -> f64 {
+    bytes as f64 / rate as f64
+}

@@ -1,0 +1,127 @@
+//! The demonstration that `peer swarm` gives: who takes part, and what it showed.
+//!
+//! Tit-for-tat needs time to find out who pays: a peer tries one neighbor more every 30 s. So the
+//! peers have been in the swarm for a while: each begins with a random half of the chunks and knows
+//! the others, and all have something to trade from the first second on. The seed, which gives to
+//! all alike, sends little.
+//!
+//! | File | Its part |
+//! |---|---|
+//! | `mod.rs` | the set-up: the members of the swarm |
+//! | `ledger.rs` | who sent what to whom, who was served for how long, and when each had everything |
+
+mod ledger;
+
+use std::sync::Arc;
+
+use common::bitfield::Bitfield;
+use common::geometry::Geometry;
+use common::id::PeerId;
+use fastrand::Rng;
+
+pub use ledger::{Bounds, Ledger, Record};
+
+/// The set-up of a swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Peers that upload as well, at least 1.
+    pub peers: u16,
+    /// Peers that only download.
+    pub free_riders: u16,
+    /// Upload limit of the fastest peer, in bytes a second; `None` for no limit at all.
+    pub upload_limit: Option<u64>,
+    /// The part of the chunks that each peer begins with, in percent.
+    pub head_start: u8,
+}
+
+/// One peer of the swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// `seed`, `peer-1`, `rider-1`.
+    pub name: Arc<str>,
+    /// It begins with the name, so that a capture shows who it is.
+    pub peer_id: PeerId,
+    /// What it does in the swarm.
+    pub role: Role,
+    /// In bytes a second.
+    pub upload_limit: Option<u64>,
+    /// The chunks that it begins with.
+    pub have: Bitfield,
+}
+
+/// What a member does in the swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Has every chunk from the start.
+    Seed,
+    /// Downloads and uploads.
+    Peer,
+    /// Only downloads.
+    FreeRider,
+}
+
+impl Setup {
+    /// The seed first, then the peers from the slowest to the fastest, then the free riders.
+    pub fn members(&self, geometry: &Geometry, rng: &mut Rng) -> Vec<Member> {
+        let seed = (Role::Seed, "seed".to_owned(), self.slowest());
+        let peers =
+            (1..=self.peers).map(|n| (Role::Peer, format!("peer-{n}"), self.limit_of_peer(n)));
+        let riders =
+            (1..=self.free_riders).map(|n| (Role::FreeRider, format!("rider-{n}"), self.slowest()));
+        let all = std::iter::once(seed).chain(peers).chain(riders);
+        all.map(|(role, name, upload_limit)| Member {
+            peer_id: peer_id(&name, rng),
+            have: match role {
+                Role::Seed => Bitfield::full(geometry.piece_count()),
+                Role::Peer | Role::FreeRider => self.head_start(geometry, rng),
+            },
+            name: name.into(),
+            role,
+            upload_limit,
+        })
+        .collect()
+    }
+
+    /// The upload limit of the slowest peer and of the seed.
+    pub fn slowest(&self) -> Option<u64> {
+        self.upload_limit.map(|fastest| (fastest / SLOWEST).max(1))
+    }
+
+    /// In equal steps from the slowest to the fastest.
+    fn limit_of_peer(&self, number: u16) -> Option<u64> {
+        let (slowest, fastest) = (self.slowest()?, self.upload_limit?);
+        let steps = u64::from(self.peers.saturating_sub(1)).max(1);
+        let step = if self.peers == 1 { 1 } else { u64::from(number - 1) };
+        Some(
+            slowest
+                + u64::try_from(
+                    u128::from(fastest - slowest) * u128::from(step) / u128::from(steps),
+                )
+                .expect("at most the fastest"),
+        )
+    }
+
+    fn head_start(&self, geometry: &Geometry, rng: &mut Rng) -> Bitfield {
+        let mut pieces: Vec<_> = geometry.pieces().collect();
+        rng.shuffle(&mut pieces);
+        let count = pieces.len() * usize::from(self.head_start.min(100)) / 100;
+        let mut have = Bitfield::empty(geometry.piece_count());
+        pieces[..count].iter().for_each(|&piece| have.insert(piece));
+        have
+    }
+}
+
+/// The fastest peer has so many times the upload limit of the slowest.
+const SLOWEST: u64 = 4;
+
+fn peer_id(name: &str, rng: &mut Rng) -> PeerId {
+    let mut random = std::array::from_fn(|_| alphanumeric(rng));
+    random[..name.len()].copy_from_slice(name.as_bytes());
+    random[name.len()] = b'-';
+    PeerId::from_random(random)
+}
+
+/// A byte of a peer id that can be read in a log.
+pub fn alphanumeric(rng: &mut Rng) -> u8 {
+    u8::try_from(rng.alphanumeric()).expect("letters and digits are ASCII")
+}
