@@ -55,7 +55,15 @@ fn a_url_without_a_torrent_is_an_error_that_says_what_was_wrong() {
     let missing = serve(answer("404 Not Found", b"no such file\n"), false);
     let page = serve(answer("200 OK", b"<html>"), false);
     let endless = serve(b"HTTP/1.1 200 OK\r\n\r\n".repeat(1000), true);
+    let no_port = "http://127.0.0.1:99999/x.torrent".to_owned();
     for (url, error) in [
+        (
+            &no_port,
+            format!(
+                "error: cannot fetch {no_port}: \
+                 invalid port 99999: must be a number from 1 to 65535\n"
+            ),
+        ),
         (&nobody, format!("error: cannot fetch {nobody}: connection refused\n")),
         (
             &missing,

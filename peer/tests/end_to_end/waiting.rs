@@ -56,6 +56,18 @@ fn a_url_that_is_not_quite_the_trackers_is_said_with_its_hint() {
     assert!(line.contains("/announce"), "{line}");
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn an_https_url_of_an_http_tracker_is_said() {
+    let tracker = Tracker::start();
+    let scene = Scene::with_file("x.bin", MIB);
+    let url = tracker.http().replace("http:", "https:");
+    let torrent = scene.torrent("x.bin", CHUNK, std::slice::from_ref(&url));
+    let line = only_line(get(&torrent, &scene.path("a"), &[]));
+    let hint = format!("({url}: the server does not speak TLS: does its URL begin with http://?)");
+    assert!(line.contains(&hint), "{line}");
+}
+
 #[test]
 fn a_named_peer_that_is_not_there_is_said() {
     let scene = Scene::with_file("x.bin", MIB);

@@ -10,6 +10,7 @@
 //! | `announcer/` | the thread that talks to trackers |
 //! | `report.rs` | progress, decisions and events for the user; the record of a run |
 //! | `waiting.rs` | what a peer without progress waits for |
+//! | `url.rs` | what a URL says of the server |
 //! | `io_error.rs` | errors of the network as words |
 //! | `http_client/` | HTTP, for announces and .torrent files |
 //! | `torrent_file.rs` | .torrent files |
@@ -33,6 +34,7 @@ mod report;
 mod stop;
 mod storage;
 mod torrent_file;
+mod url;
 mod waiting;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! Values that no program could use are refused here, as usage errors.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use common::geometry::{BLOCK_LENGTH, MAX_PIECE_LENGTH};
 use peer::choker::{Entry, Strategy};
 use peer::named::{Named, Table};
 use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
+
+use crate::url::{self, Parts};
 
 /// A BitTorrent peer: shares files in chunks, rarest first, tit-for-tat.
 #[derive(Debug, Parser)]
@@ -322,42 +324,11 @@ fn parse_tracker(text: &str) -> Result<String> {
     };
     ensure!(!host.is_empty(), "missing host");
     ensure!(!text.contains(|c: char| c.is_control() || c.is_whitespace()), "contains a space");
-    if let Some(port) = port {
-        let is_valid = port.parse::<u16>().is_ok_and(|port| port > 0);
-        ensure!(is_valid, "invalid port {port}: must be a number from 1 to 65535");
-    }
+    url::check_port(text)?;
     match (scheme, port) {
         ("udp", None) => bail!("missing port, which a udp URL needs"),
         ("http" | "https" | "udp", _) => Ok(text.to_owned()),
         _ => bail!("must begin with http://, https:// or udp://"),
-    }
-}
-
-/// Whether the URL of a tracker leads to the machine on which it is used.
-pub(crate) fn is_loopback(url: &str) -> bool {
-    Parts::of(url).is_some_and(|Parts { host, .. }| {
-        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
-    })
-}
-
-/// The parts of a URL that say how and where to connect.
-struct Parts<'a> {
-    scheme: &'a str,
-    /// With brackets, if it is an IPv6 address.
-    host: &'a str,
-    port: Option<&'a str>,
-}
-
-impl<'a> Parts<'a> {
-    fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        Some(Self { scheme, host, port })
     }
 }
 
@@ -477,17 +448,6 @@ mod tests {
             ("http://host/ann ounce", "contains a space"),
         ] {
             assert_eq!(parse_tracker(bad).unwrap_err().to_string(), error, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_loopback_url_is_recognized_by_its_host() {
-        for url in ["http://127.0.0.1:6969/announce", "udp://[::1]:1", "http://LocalHost/announce"]
-        {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in ["http://192.0.2.1:6969/127.0.0.1", "udp://localhost.example:1"] {
-            assert!(!is_loopback(url), "{url}");
         }
     }
 

@@ -8,9 +8,10 @@ use anyhow::{Context, Result, bail};
 use common::metainfo::{CreateOptions, Metainfo};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::options::{Create, is_loopback};
+use crate::options::Create;
 use crate::report::{print_result, say};
 use crate::torrent_file;
+use crate::url::is_loopback;
 
 /// Hashes the file or folder, writes the .torrent, and prints its info-hash and its name.
 pub(crate) fn run(options: &Create) -> Result<()> {

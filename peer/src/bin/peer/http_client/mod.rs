@@ -16,6 +16,7 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::Connector;
 
 use crate::io_error;
+use crate::url;
 use connector::BoundConnector;
 
 /// Most redirects followed. One to another path and one to https are usual.
@@ -62,6 +63,7 @@ pub(crate) fn agent(bind: Option<IpAddr>) -> Agent {
 
 /// Fetches `url`: at most `limit` bytes within `timeout`.
 pub(crate) fn fetch(agent: &Agent, url: &str, limit: usize, timeout: Duration) -> Result<Answer> {
+    url::check_port(url)?;
     let fetch = || {
         let request = agent.get(url).header("connection", "close");
         let mut answer = request.config().timeout_global(Some(timeout)).build().call()?;
