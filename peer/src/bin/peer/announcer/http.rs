@@ -28,7 +28,7 @@ pub(super) fn announce(
 #[cfg(test)]
 pub(super) mod tests {
     use std::io::{BufRead, BufReader, Write};
-    use std::net::{IpAddr, TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream};
     use std::sync::mpsc::{Receiver, channel};
     use std::thread;
 
@@ -177,7 +177,7 @@ pub(super) mod tests {
             see.send(stream.peer_addr().unwrap().ip()).unwrap();
             stream.write_all(ok("d8:intervali9ee").as_bytes()).unwrap();
         });
-        let us = IpAddr::from([127, 0, 0, 5]);
+        let us = std::net::IpAddr::from([127, 0, 0, 5]);
         announce(&agent(Some(us)), &url, &request(None), LONG).unwrap();
         assert_eq!(seen.recv().unwrap(), us);
     }
