@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bitfield::Bitfield;
 use crate::id::{PeerId, PeerKey};
+use crate::moment::Moment;
 
 /// The identity of a neighbor: its connection, address and peer id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,10 @@ pub struct Snapshot {
     pub neighbors: Vec<NeighborReport>,
     /// Chunks of which a block has been requested.
     pub in_progress: Vec<ChunkReport>,
+    /// The addresses of peers that are not connected.
+    pub dials: DialReport,
+    /// The announces; `None` if the torrent has no tracker.
+    pub tracker: Option<TrackerReport>,
 }
 
 /// One neighbor as the peer sees it. Rates are in bytes per second.
@@ -130,4 +135,40 @@ pub struct ChunkReport {
     pub received: u32,
     /// All its blocks.
     pub blocks: u32,
+}
+
+/// The addresses that the peer knows and has no connection to. Addresses never to be dialed again,
+/// such as its own, do not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialReport {
+    /// Being dialed, for the first time or after a useful connection.
+    pub in_progress: usize,
+    /// Addresses whose last dial failed, or led to a connection without a block. They are dialed
+    /// again, or are being dialed again.
+    pub failing: usize,
+    /// All others.
+    pub idle: usize,
+    /// When the next dial is due, which may have passed; `None` if none is.
+    pub next: Option<Moment>,
+    /// The address that failed last.
+    pub last_failed: Option<SocketAddr>,
+}
+
+/// What the peer knows of its tracker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerReport {
+    /// How the last announce ended; `None` before the first has.
+    pub last: Option<AnnounceOutcome>,
+    /// When the next announce is due; `None` while one is in progress.
+    pub next: Option<Moment>,
+}
+
+/// How an announce ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnnounceOutcome {
+    /// The tracker answered.
+    Answered,
+    /// No tracker answered, or it refused.
+    Failed,
 }

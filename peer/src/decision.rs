@@ -211,10 +211,12 @@ impl fmt::Display for Decision {
                 reason.held_by.map_or(Ok(()), |_| write!(f, " of {neighbors} neighbors"))
             }
             Self::Endgame { chunks } => {
-                write!(f, "endgame: every block of the last {chunks} chunks was requested")
+                let chunks = units::count(*chunks, "chunk");
+                write!(f, "endgame: every block of the last {chunks} was requested")
             }
             Self::RequestTimedOut { peer, blocks } => {
-                write!(f, "request timeout: {peer} did not send {blocks} blocks; asking others")
+                let blocks = units::count(*blocks, "block");
+                write!(f, "request timeout: {peer} did not send {blocks}; asking others")
             }
             Self::Verified { chunk, have, of } => {
                 write!(f, "verified chunk {chunk}: {have} of {of}")

@@ -348,6 +348,13 @@ mod tests {
         Moment::START + Duration::from_secs(second)
     }
 
+    #[test]
+    fn a_run_without_optimistic_unchokes_reads_back() {
+        let config = Config { optimistic: None, ..start().config };
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+    }
+
     /// A neighbor connects and unchokes us, and a minute later we leave.
     fn inputs() -> Vec<(u64, Input)> {
         let neighbor = Identity {

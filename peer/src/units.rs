@@ -1,4 +1,4 @@
-//! Sizes and rates as people read them. Decimal, as bandwidths are in the book, so that a size
+//! Sizes, rates and counts as people read them. Decimal, as bandwidths are in the book, so that a size
 //! divided by a rate is a time without a conversion.
 
 use bytesize::ByteSize;
@@ -13,6 +13,12 @@ pub fn size(bytes: u64) -> String {
 /// A number of bytes per second: `412 kB/s`, `1.5 MB/s`.
 pub fn rate(bytes_per_second: u64) -> String {
     size(bytes_per_second) + "/s"
+}
+
+/// A number of things: `1 peer`, `2 peers`.
+pub fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 #[cfg(test)]
@@ -35,5 +41,10 @@ mod tests {
             assert_eq!(size(bytes), text);
             assert_eq!(rate(bytes), format!("{text}/s"));
         }
+    }
+
+    #[test]
+    fn one_thing_has_no_plural() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "peer")), ["0 peers", "1 peer", "2 peers"]);
     }
 }

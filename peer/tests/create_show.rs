@@ -13,7 +13,7 @@ use assert_cmd::Command;
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-const TRACKER: &str = "http://127.0.0.1:6969/announce";
+const TRACKER: &str = "http://192.0.2.1:6969/announce";
 
 fn peer(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
@@ -47,7 +47,7 @@ fn create_prints_the_info_hash_and_the_file() {
     assert_eq!(printed, "1657c21fac68277c96a2c788cf52c38c80c79426  hello.txt.torrent\n");
     // The known torrent, byte for byte.
     let bytes = fs::read(folder.path().join("hello.txt.torrent")).unwrap();
-    assert!(bytes.starts_with(b"d8:announce30:http://127.0.0.1:6969/announce4:infod6:lengthi13e"));
+    assert!(bytes.starts_with(b"d8:announce30:http://192.0.2.1:6969/announce4:infod6:lengthi13e"));
 
     let args = ["create", "hello.txt", "--tracker", TRACKER, "--private", "-o", "private.torrent"];
     let printed = stdout(folder.path(), &args);
@@ -60,8 +60,35 @@ fn create_never_overwrites() {
     let torrent = folder.path().join("hello.txt.torrent");
     fs::write(&torrent, "precious").unwrap();
     let error = stderr(folder.path(), 1, &["create", "hello.txt", "--tracker", TRACKER]);
-    assert_eq!(error, "error: hello.txt.torrent exists: remove it, or name another file with -o\n");
+    assert_eq!(
+        error,
+        "error: cannot write hello.txt.torrent: it exists; remove it, or name another file with -o\n"
+    );
     assert_eq!(fs::read(torrent).unwrap(), b"precious");
+}
+
+#[test]
+fn the_output_cannot_be_a_folder_and_nobody_is_told_to_remove_it() {
+    let folder = folder_with_hello();
+    fs::create_dir(folder.path().join("torrents")).unwrap();
+    let args = ["create", "hello.txt", "--tracker", TRACKER, "-o", "torrents"];
+    let file = Path::new("torrents").join("hello.txt.torrent");
+    let error = "error: cannot write torrents: it is a folder; name a file, such as -o";
+    assert_eq!(stderr(folder.path(), 1, &args), format!("{error} {}\n", file.display()));
+}
+
+#[test]
+fn a_tracker_that_other_machines_cannot_reach_is_a_warning() {
+    let folder = folder_with_hello();
+    let urls = ["--tracker", TRACKER, "--tracker", "udp://localhost:6969"];
+    let create = peer(folder.path(), &[&["create", "hello.txt"], &urls[..]].concat())
+        .assert()
+        .success()
+        .stderr(
+            "warning: other machines cannot reach the tracker udp://localhost:6969; \
+             for them, name the tracker by its machine's address\n",
+        );
+    assert!(create.get_output().stdout.ends_with(b"  hello.txt.torrent\n"));
 }
 
 #[test]
@@ -152,6 +179,24 @@ fn show_says_what_is_wrong_with_a_file() {
         let printed = stderr(folder.path(), 1, &["show", file]);
         assert!(printed.starts_with(error), "{printed}");
     }
+}
+
+#[test]
+fn a_file_in_place_of_its_torrent_is_told_what_was_meant() {
+    let folder = folder_with_hello();
+    for command in ["show", "get", "seed"] {
+        let printed = stderr(folder.path(), 1, &[command, "hello.txt"]);
+        let hint = "a .torrent describes what to download, and `peer create` makes one of a file";
+        assert!(printed.contains(hint), "{printed}");
+    }
+    stdout(folder.path(), &["create", "hello.txt", "--tracker", TRACKER]);
+    for command in ["show", "get", "seed"] {
+        let printed = stderr(folder.path(), 1, &[command, "hello.txt"]);
+        assert!(printed.ends_with("; did you mean hello.txt.torrent?\n"), "{printed}");
+    }
+    fs::remove_file(folder.path().join("hello.txt")).unwrap();
+    let printed = stderr(folder.path(), 1, &["get", "hello.txt"]);
+    assert!(printed.ends_with("; did you mean hello.txt.torrent?\n"), "{printed}");
 }
 
 #[test]

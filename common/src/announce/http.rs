@@ -227,7 +227,7 @@ pub enum ResponseError {
     #[error("the tracker's answer is longer than {MAX_RESPONSE_LENGTH} bytes")]
     TooLong,
     /// Often a web page: the URL is not a tracker's.
-    #[error("the tracker's answer is not bencode: {0}")]
+    #[error("the tracker's answer is not bencode")]
     Bencode(#[from] bencode::DecodeError),
     /// Bencode, but no dictionary.
     #[error("the tracker's answer is not a dictionary")]
@@ -295,6 +295,8 @@ fn read_peer(peer: &Value<'_>) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -483,7 +485,7 @@ mod tests {
     #[test]
     fn the_error_for_a_bad_answer_says_why() {
         for (body, error) in [
-            (&b"<html>"[..], "the tracker's answer is not bencode: byte 0: unexpected byte '<'"),
+            (&b"<html>"[..], "the tracker's answer is not bencode"),
             (b"le", "the tracker's answer is not a dictionary"),
             (b"de", "the tracker's answer has no usable entry `interval`"),
             (b"d8:intervali9e5:peersi1ee", "the tracker's answer has no usable entry `peers`"),
@@ -492,6 +494,8 @@ mod tests {
             let answer = decode_response(body).unwrap_err().to_string();
             assert!(answer.starts_with(error), "{answer}");
         }
+        let source = decode_response(b"<html>").unwrap_err().source().map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("byte 0: unexpected byte '<'"));
         let endless = vec![b'd'; MAX_RESPONSE_LENGTH + 1];
         assert_eq!(decode_response(&endless), Err(ResponseError::TooLong));
     }

@@ -132,8 +132,8 @@ fn clamp_interval(seconds: i64) -> u32 {
     u32::try_from(seconds).expect("at most MAX_INTERVAL")
 }
 
-/// A tracker's text for the user's terminal: no control characters, and not endless.
-fn readable(text: &[u8]) -> String {
+/// A server's text for the user's terminal: no control characters, and not endless.
+pub fn readable(text: &[u8]) -> String {
     const MAX_CHARS: usize = 500;
     let text = String::from_utf8_lossy(text);
     text.chars().take(MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()

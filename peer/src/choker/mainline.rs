@@ -22,9 +22,9 @@ use super::{
 /// Mainline of 2003; as a seed, that of version 4.0.
 pub const STRATEGY: Strategy = Strategy {
     name: "mainline",
-    about: "unchoke --slots peers as the reference client does, all but one by rate",
+    about: "unchoke --slots peers as the reference client does: one in turn, the others by rate",
     rule: Entry {
-        fills: |rules| Some(rules.slots),
+        fills: |rules| rules.has_optimistic().then_some(rules.slots),
         make: |rules| Box::new(Mainline { rules: *rules, ..Mainline::default() }),
         seed: Some(&super::seed::STRATEGY),
     },
@@ -45,7 +45,7 @@ impl Choker for Mainline {
         }
         if occasion == Occasion::Round {
             self.round += 1;
-            if self.round.is_multiple_of(self.rules.period()) {
+            if self.rules.changes_optimistic(self.round) {
                 self.rotate(candidates);
             }
         }
@@ -56,6 +56,9 @@ impl Choker for Mainline {
         // Stable: among equals the order of the list holds, so at the start, when all rates are
         // zero, nothing changes from round to round.
         ranked.sort_by_key(|c| Reverse(c.rate));
+        if !self.rules.has_optimistic() {
+            return Choice::top(self.rules.slots, self.rules.slots, &ranked);
+        }
         let by_rate = self.rules.slots.saturating_sub(1);
         let mut choice = Choice::top(by_rate, by_rate, &ranked);
         fill(&mut choice, &order, self.rules.slots);
@@ -124,7 +127,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::ChokeReason;
-    use super::super::tests::{Neighbors, a_to_h, interested, not_chosen, uninterested};
+    use super::super::tests::{Neighbors, a_to_h, interested, name, not_chosen, uninterested};
     use super::*;
 
     fn with_slots(slots: usize) -> Neighbors<Mainline> {
@@ -156,6 +159,17 @@ mod tests {
         fn rounds(&mut self, count: usize) -> Vec<String> {
             (0..count).map(|_| self.round()).collect()
         }
+    }
+
+    #[test]
+    fn without_an_optimistic_unchoke_only_peers_that_send_are_unchoked() {
+        let rules = Rules { rounds_per_optimistic: None, ..Rules::default() };
+        let mut neighbors = Neighbors::new(Mainline { rules, ..Mainline::default() }, &a_to_h());
+        let newcomer = Candidate { since_block: None, ..interested('I') };
+        assert_eq!(neighbors.join(newcomer), "ABCD");
+        assert_eq!(neighbors.rounds(4), ["ABCD"; 4]);
+        neighbors.candidates.retain(|c| !('A'..='H').contains(&name(c.peer)));
+        assert_eq!(neighbors.rounds(4), [""; 4], "newcomers only: none of them begins");
     }
 
     // The unit tests of the reference client, as its author named them.

@@ -200,22 +200,36 @@ fn find(candidates: &[Candidate], peer: PeerKey) -> Option<&Candidate> {
 pub struct Rules {
     /// How many peers are served at a time. The textbook's optimistic unchoke comes on top.
     pub slots: usize,
-    /// The optimistic unchoke changes after so many rounds; 0 counts as 1.
-    pub rounds_per_optimistic: u32,
+    /// The optimistic unchoke changes after so many rounds; 0 counts as 1. `None`: there is none.
+    pub rounds_per_optimistic: Option<u32>,
 }
 
 impl Rules {
-    fn period(&self) -> u32 {
-        self.rounds_per_optimistic.max(1)
+    fn has_optimistic(&self) -> bool {
+        self.rounds_per_optimistic.is_some()
+    }
+
+    /// Whether the optimistic unchoke changes in this round.
+    fn changes_optimistic(&self, round: u32) -> bool {
+        self.rounds_per_optimistic.is_some_and(|period| round.is_multiple_of(period.max(1)))
+    }
+
+    /// The turn of a peer at a seed, in rounds: as long as an optimistic unchoke, but no such, so
+    /// without those it has its default.
+    fn seed_turn(&self) -> u32 {
+        self.rounds_per_optimistic.unwrap_or(ROUNDS_PER_OPTIMISTIC).max(1)
     }
 }
 
 impl Default for Rules {
-    /// Four slots (K&R 2.5); 30 s in rounds of 10 s (BEP 3).
+    /// Four slots (K&R 2.5).
     fn default() -> Self {
-        Self { slots: 4, rounds_per_optimistic: 3 }
+        Self { slots: 4, rounds_per_optimistic: Some(ROUNDS_PER_OPTIMISTIC) }
     }
 }
+
+/// 30 s in rounds of 10 s (BEP 3).
+const ROUNDS_PER_OPTIMISTIC: u32 = 3;
 
 /// A choking algorithm by name, as `--choker` takes it.
 pub type Strategy = Named<Entry>;

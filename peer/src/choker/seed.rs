@@ -19,7 +19,7 @@ use crate::PeerKey;
 /// Mainline 4.0 as a seed.
 pub const STRATEGY: Strategy = Strategy {
     name: "seed",
-    about: "unchoke --slots peers by turns, the fastest for longer",
+    about: "unchoke --slots peers in turn, the fastest ones for longer",
     rule: Entry {
         fills: |rules| Some(rules.slots),
         make: |rules| Box::new(Seed { rules: *rules, ..Seed::default() }),
@@ -79,7 +79,7 @@ impl Seed {
     fn forced(&self) -> usize {
         let each_period = self.rules.slots.div_ceil(3);
         // Four are spread over three rounds as 1, 1 and 2.
-        let (round, period) = (self.round as usize, self.rules.period() as usize);
+        let (round, period) = (self.round as usize, self.rules.seed_turn() as usize);
         let each_round = (each_period + round % period) / period;
         each_round.saturating_sub(self.unchokes_since_round)
     }
@@ -91,7 +91,7 @@ impl Seed {
         served.retain(|c| c.interested && c.unchoked);
         served.sort_by_key(|c| {
             let at = self.unchoked_at.get(&c.peer).copied().unwrap_or(0);
-            let recent = self.round - at < self.rules.period() || c.pending;
+            let recent = self.round - at < self.rules.seed_turn() || c.pending;
             (Reverse(recent.then_some(at)), Reverse(c.rate))
         });
         served

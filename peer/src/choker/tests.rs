@@ -244,6 +244,29 @@ proptest! {
     }
 
     #[test]
+    fn without_optimistic_unchokes_none_is_given_as_a_reason(steps in steps()) {
+        let rules = Rules { rounds_per_optimistic: None, ..Rules::default() };
+        for strategy in [textbook::STRATEGY, mainline::STRATEGY] {
+            let mut neighbors = Neighbors::new(strategy.choker(&rules), &[]);
+            for &step in &steps {
+                neighbors.step(step);
+                let mut unchoked = neighbors.reasons.values().flatten();
+                prop_assert!(unchoked.all(|reason| match reason {
+                    UnchokeReason::Top { .. } | UnchokeReason::FreeSlot => true,
+                    UnchokeReason::Optimistic
+                    | UnchokeReason::OptimisticFill
+                    | UnchokeReason::RidesAlong
+                    | UnchokeReason::KeptAsSeed { .. }
+                    | UnchokeReason::TurnAsSeed
+                    | UnchokeReason::Kept
+                    | UnchokeReason::Other { .. } => false,
+                }), "{}: {:?}", strategy, neighbors.reasons);
+                prop_assert!(neighbors.served().len() <= rules.slots);
+            }
+        }
+    }
+
+    #[test]
     fn the_same_chance_gives_the_same_choices(steps in steps()) {
         for &strategy in Strategy::ALL {
             let (mut one, mut other) = (start(strategy), start(strategy));

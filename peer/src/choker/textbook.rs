@@ -16,9 +16,9 @@ use crate::PeerKey;
 /// client's does: ranked by upload rate alone, the same four fast peers could hold it forever.
 pub const STRATEGY: Strategy = Strategy {
     name: "textbook",
-    about: "unchoke the fastest --slots peers, and one more at random",
+    about: "unchoke the --slots peers that send to us fastest, and one more at random",
     rule: Entry {
-        fills: |rules| Some(rules.slots + 1),
+        fills: |rules| rules.has_optimistic().then_some(rules.slots + 1),
         make: |rules| Box::new(Textbook { rules: *rules, ..Textbook::default() }),
         seed: Some(&super::seed::STRATEGY),
     },
@@ -46,11 +46,14 @@ impl Textbook {
     /// Every 10 s: ranks all candidates again.
     fn round(&mut self, candidates: &[Candidate], rng: &mut Rng) -> Choice {
         self.round += 1;
-        let rotate = self.round.is_multiple_of(self.rules.period());
-
         let ranked = ranked(candidates.iter().filter(|c| c.interested && !c.snubbed), rng);
         let paying = ranked.iter().take(self.rules.slots).filter(|c| c.rate > 0).count();
         let mut choice = Choice::top(self.rules.slots, paying, &ranked);
+        if !self.rules.has_optimistic() {
+            return choice;
+        }
+
+        let rotate = self.rules.changes_optimistic(self.round);
         let free = self.rules.slots - paying;
         let rest = candidates.iter().filter(|c| c.interested && choice.unchoke(c.peer).is_none());
         let mut rest: Vec<_> = rest.collect();
@@ -78,11 +81,14 @@ impl Textbook {
         }
         let mut waiting = ranked(candidates.iter().filter(|c| c.interested && !c.unchoked), rng);
         waiting.sort_by_key(|c| c.snubbed);
+        if !self.rules.has_optimistic() {
+            waiting.retain(|c| !c.snubbed && c.rate > 0);
+        }
         let taken = self.rules.slots + usize::from(self.optimistic.is_some());
         let mut choice = Choice::keep_and_fill(taken, candidates, &mut waiting);
 
         // The last slot is the optimistic one, and for that rates do not count.
-        if self.optimistic.is_none() {
+        if self.optimistic.is_none() && self.rules.has_optimistic() {
             self.optimistic = rng.choice(&waiting).map(|c| c.peer);
             let optimistic = self.optimistic.map(|p| Unchoke::new(p, UnchokeReason::Optimistic));
             choice.unchoked.extend(optimistic);
@@ -187,6 +193,25 @@ mod tests {
         assert!(reasons[..2].iter().all(top) && !reasons[2..].iter().any(top), "{reasons:?}");
         let below = |r: &&Result<_, _>| matches!(r, Err(ChokeReason::BelowCut { cut: 70, .. }));
         assert_eq!(reasons.iter().filter(below).count(), 3, "{reasons:?}");
+    }
+
+    #[test]
+    fn without_an_optimistic_unchoke_only_peers_that_send_are_unchoked() {
+        let rules = Rules { rounds_per_optimistic: None, ..Rules::default() };
+        let textbook = Textbook { rules, ..Textbook::default() };
+        let mut neighbors = Neighbors::new(textbook, &a_to_h());
+        assert!((0..9).all(|_| neighbors.round() == "ABCD"));
+        let newcomer = Candidate { since_block: None, ..interested('I') };
+        assert_eq!(neighbors.join(newcomer), "ABCD");
+        assert_eq!(neighbors.round(), "ABCD");
+        neighbors.leave('B');
+        assert_eq!(neighbors.reason('E'), Ok(UnchokeReason::FreeSlot));
+        neighbors.candidates.iter_mut().for_each(|c| c.snubbed = c.peer.0 > 0);
+        assert_eq!(neighbors.round(), "A");
+        assert_eq!(neighbors.interest('H', false), "A");
+        neighbors.candidates.iter_mut().for_each(|c| (c.snubbed, c.rate) = (false, 0));
+        assert_eq!(neighbors.round(), "", "none of them sends first, so none begins");
+        assert_eq!(neighbors.interest('H', true), "");
     }
 
     #[test]

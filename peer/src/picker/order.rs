@@ -134,14 +134,14 @@ impl StrictPriority {
     /// upload on the rest of pieces that others have as well.
     pub const SEEDS: Self = Self {
         name: "seeds",
-        about: "all but seeds; a seed is asked for what the order says",
+        about: "yes, but ask seeds for the chunk that --order says",
         rule: SeedContinues(|progress| progress.from_seed),
     };
 
     /// Every peer is asked first for pieces in progress (mainline in May 2003).
     pub const ALWAYS: Self = Self {
         name: "always",
-        about: "all, as in the first versions of BitTorrent",
+        about: "yes, as in the first versions of BitTorrent",
         rule: SeedContinues(|_| true),
     };
 }

@@ -69,8 +69,8 @@ pub struct Config {
     pub slots: usize,
     /// Time between two rounds of choking.
     pub rechoke: Duration,
-    /// Time between two optimistic unchokes; in whole rounds, at least one.
-    pub optimistic: Duration,
+    /// Time between two optimistic unchokes, in whole rounds, at least one; `None`: there are none.
+    pub optimistic: Option<Duration>,
     /// Bytes of blocks a second to all neighbors, or no limit.
     pub upload_limit: Option<u64>,
     /// Bytes of blocks a second from all neighbors, or no limit.
@@ -91,9 +91,9 @@ impl Config {
             choker: Strategy::default(),
             order: Order::default(),
             strict_priority: StrictPriority::default(),
-            slots: 4,                            // K&R 2.5: the top four
-            rechoke: Duration::from_secs(10),    // K&R 2.5, BEP 3
-            optimistic: Duration::from_secs(30), // K&R 2.5, BEP 3
+            slots: 4,                                  // K&R 2.5: the top four
+            rechoke: Duration::from_secs(10),          // K&R 2.5, BEP 3
+            optimistic: Some(Duration::from_secs(30)), // K&R 2.5, BEP 3
             upload_limit: None,
             download_limit: None,
             max_neighbors: 55, // BEP 3's advice: beyond that TCP suffers

@@ -1,7 +1,7 @@
 //! The state of a torrent as a value: for the bar, the page and the tests.
 
 use common::moment::Moment;
-use common::report::{ChunkReport, NeighborReport, Snapshot};
+use common::report::{ChunkReport, DialReport, NeighborReport, Snapshot};
 
 use super::Torrent;
 use super::neighbor::{Extensions, Neighbor, Reason};
@@ -28,6 +28,8 @@ impl Torrent {
                     blocks,
                 })
                 .collect(),
+            dials: DialReport { next: self.next_dial(), ..self.sources.book.report() },
+            tracker: self.sources.tracker.report(self.need()),
         }
     }
 

@@ -61,11 +61,11 @@ impl Uploads {
 }
 
 fn rules(config: &Config) -> choker::Rules {
-    let rounds = config.optimistic.as_nanos() / config.rechoke.as_nanos().max(1);
-    choker::Rules {
-        slots: config.slots,
-        rounds_per_optimistic: u32::try_from(rounds).unwrap_or(u32::MAX).max(1),
-    }
+    let rounds = |period: Duration| {
+        let rounds = period.as_nanos() / config.rechoke.as_nanos().max(1);
+        u32::try_from(rounds).unwrap_or(u32::MAX).max(1)
+    };
+    choker::Rules { slots: config.slots, rounds_per_optimistic: config.optimistic.map(rounds) }
 }
 
 impl Torrent {

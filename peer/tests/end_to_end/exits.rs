@@ -1,4 +1,5 @@
-//! How the program ends: 0 done, 1 error, 2 usage, 130 interrupted before done.
+//! How the program ends: 0 done, 1 error, 2 usage, 130 interrupted before done (129 and 143 for the
+//! other signals).
 
 use std::fs;
 use std::net::TcpListener;
@@ -44,27 +45,55 @@ fn an_error_names_what_was_being_done_and_to_what() {
     let taken = listener.local_addr().unwrap().to_string();
     let ended = seed(&torrent, &scene.original(), &["--listen", &taken]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains(&format!("error: listen on {taken}: ")), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("error: cannot listen on {taken}: ")), "{ended:?}");
 
-    fs::write(scene.path("file"), "").unwrap();
-    let ended = get(&torrent, &scene.path("file"), &[]).end();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let error = format!("error: look at {}", scene.path("file").display());
-    assert!(ended.stderr.starts_with(&error), "{ended:?}");
+    let file = scene.path("file");
+    fs::write(&file, "").unwrap();
+    for ended in [get(&torrent, &file, &[]).end(), seed(&torrent, &file, &[]).end()] {
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let error =
+            format!("error: cannot use --dir {}: it is a file, not a folder\n", file.display());
+        assert_eq!(ended.stderr, error);
+    }
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_before_completion_is_exit_code_130() {
+fn a_signal_before_completion_is_in_the_exit_code() {
     let scene = Scene::with_file("x.bin", MIB);
     let torrent = scene.torrent("x.bin", CHUNK, &[]);
-    let mut getter = get(&torrent, &scene.path("a"), &[]);
-    getter.address();
-    getter.interrupt();
-    let ended = getter.end();
-    assert_eq!(ended.code, Some(130), "{ended:?}");
-    assert_eq!(ended.stdout, "");
-    assert!(scene.path("a/x.bin.part").exists(), "it can be resumed");
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let mut getter = get(&torrent, &scene.path("a"), &[]);
+        getter.address();
+        getter.signal(signal);
+        let ended = getter.end();
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert_eq!(ended.stdout, "");
+        assert!(scene.path("a/x.bin.part").exists(), "it can be resumed");
+    }
+}
+
+/// Other systems have no device that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn events_that_cannot_be_written_are_an_error_after_the_download() {
+    let scene = Scene::with_file("x.bin", MIB);
+    let torrent = scene.torrent("x.bin", CHUNK, &[]);
+    let mut seed = seed(&torrent, &scene.original(), &[]);
+    let address = seed.address().to_string();
+    let more = ["--peer", &address, "--leave", "--events", "/dev/full"];
+    let ended = get(&torrent, &scene.path("a"), &more).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let error = "error: cannot write the events to /dev/full: ";
+    assert!(ended.stderr.lines().last().unwrap().starts_with(error), "{ended:?}");
+    assert_eq!(ended.stderr.matches("/dev/full").count(), 1, "{ended:?}");
+    scene.assert_copied(&scene.path("a"));
+
+    let nowhere = scene.path("nowhere/events").display().to_string();
+    let ended = get(&torrent, &scene.path("b"), &["--events", &nowhere]).end();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let error = format!("error: cannot write the events to {nowhere}: ");
+    assert!(ended.stderr.starts_with(&error), "{ended:?}");
 }
 
 #[cfg(unix)]

@@ -48,7 +48,7 @@ fn a_session_that_dialed_us_is_not_dialed_where_it_listens() {
     let _theirs = libtorrent(&torrent, &scene.path("theirs"));
     seed.line("it dialed us");
     for _ in 0..4 {
-        seed.line("the tracker returned 1 peers");
+        seed.line("the tracker returned 1 peer");
     }
     seed.kill();
 

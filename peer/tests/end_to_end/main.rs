@@ -5,6 +5,8 @@
 //! | `transfer.rs` | content goes from a seed to others, whatever its shape |
 //! | `resume.rs` | files of earlier runs and of others on the disk |
 //! | `exits.rs` | exit codes and error messages |
+//! | `fetch.rs` | a .torrent that is named by its URL |
+//! | `waiting.rs` | what a peer without progress says |
 //! | `swarm.rs` | `peer swarm` |
 //! | `hostile.rs` | a seed among peers that break the protocol |
 //! | `liars.rs` | a download from neighbors that lie or stay silent |
@@ -22,6 +24,7 @@
 
 mod aria2;
 mod exits;
+mod fetch;
 mod hostile;
 mod liars;
 mod libtorrent;
@@ -33,6 +36,7 @@ mod scene;
 mod swarm;
 mod transfer;
 mod transmission;
+mod waiting;
 mod wire;
 #[cfg(unix)]
 mod wireshark;

@@ -91,7 +91,7 @@ fn a_download_with_limits_a_killed_neighbor_and_a_poisoner_is_decided_the_same_a
     ] {
         fs::write(&record, bad).unwrap();
         let ended = replay(&record);
-        let error = format!("error: replay {}: line {line}: {problem}\n", record.display());
+        let error = format!("error: cannot replay {}: line {line}: {problem}\n", record.display());
         assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{what}: {ended:?}");
         assert_eq!(ended.stderr, error, "{what}");
     }

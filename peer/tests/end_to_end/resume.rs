@@ -29,7 +29,7 @@ fn a_killed_download_resumes_where_it_was() {
     let events = scene.path("events.jsonl");
     let again = ["--leave", "--peer", &address, "--events", events.to_str().unwrap()];
     let mut second = get(&torrent, &dir, &again);
-    let line = second.line(" of 24 chunks are already on disk");
+    let line = second.line(" of 24 chunks already on disk");
     let found: u64 = line.split(' ').next().unwrap().parse().unwrap();
     assert!((5..24).contains(&found), "{line}");
     second.success();
@@ -49,7 +49,7 @@ fn a_complete_file_is_not_downloaded_again() {
     let printed = get(&torrent, &scene.original(), &["--leave"]).end();
     assert_eq!(printed.code, Some(0), "{printed:?}");
     assert_eq!(printed.stdout.trim_end(), scene.original().join("x.bin").to_str().unwrap());
-    assert!(printed.stderr.starts_with("4 of 4 chunks are already on disk\n"), "{printed:?}");
+    assert!(printed.stderr.starts_with("4 of 4 chunks already on disk\n"), "{printed:?}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_damaged_part_is_downloaded_again() {
     let mut seed = seed(&torrent, &scene.original(), &[]);
     let address = seed.address().to_string();
     let mut second = get(&torrent, &dir, &["--leave", "--peer", &address]);
-    second.line("3 of 4 chunks are already on disk");
+    second.line("3 of 4 chunks already on disk");
     second.success();
     scene.assert_copied(&dir);
 }
@@ -80,7 +80,7 @@ fn files_of_others_are_never_touched() {
     let mut same_length = content(MIB);
     same_length[CHUNK as usize] ^= 1;
     for (name, bytes, error) in [
-        ("x.bin", b"precious".to_vec(), "x.bin has 8 bytes, expected 1048576; left untouched"),
+        ("x.bin", b"precious".to_vec(), "x.bin: it has 8 bytes, expected 1048576; left untouched"),
         ("x.bin", same_length, "x.bin: chunk 1 (x.bin) does not match; left untouched"),
         ("x.bin.part", b"precious".to_vec(), "x.bin.part exists but is not a partial download"),
     ] {
@@ -89,7 +89,10 @@ fn files_of_others_are_never_touched() {
         fs::write(&theirs, &bytes).unwrap();
         let ended = get(&torrent, dir.path(), &["--leave"]).end();
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(error), "{ended:?}");
+        assert!(
+            ended.stderr.starts_with("error: cannot ") && ended.stderr.contains(error),
+            "{ended:?}"
+        );
         assert!(fs::read(&theirs).unwrap() == bytes, "{name}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing beside {name}");
     }
@@ -109,7 +112,7 @@ fn the_download_of_another_torrent_is_left_alone() {
     let ended = get(&torrent, &dir, &["--leave"]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
-        ended.stderr.contains("x.bin.part is a partial download of another torrent"),
+        ended.stderr.contains("x.bin.part: it is a partial download of another torrent"),
         "{ended:?}"
     );
 }
@@ -124,7 +127,7 @@ fn two_peers_do_not_download_to_the_same_place() {
     let second = get(&torrent, &dir, &["--leave"]).end();
     assert_eq!(second.code, Some(1), "{second:?}");
     let part = dir.join("x.bin.part");
-    let error = format!("error: another peer is downloading to {}\n", part.display());
+    let error = format!("error: cannot download to {}: another peer is doing so\n", part.display());
     assert_eq!(second.stderr, error);
 }
 
@@ -149,5 +152,5 @@ fn a_seed_names_the_chunk_that_differs_and_the_file_that_is_missing() {
 
     let ended = seed(&torrent, &scene.path("elsewhere"), &[]).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("does not exist: download it first"), "{ended:?}");
+    assert!(ended.stderr.contains(": it does not exist; download it first"), "{ended:?}");
 }

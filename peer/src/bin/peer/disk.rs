@@ -75,7 +75,8 @@ impl Disk {
         let worker =
             Worker { storage, pool: Arc::clone(&pool), backlog: Arc::clone(&backlog), done };
         let thread = thread::Builder::new().name("disk".to_owned());
-        let thread = thread.spawn(move || worker.run(&queue)).context("start the disk thread")?;
+        let thread =
+            thread.spawn(move || worker.run(&queue)).context("cannot start the disk thread")?;
         Ok(Self {
             in_progress: BTreeMap::new(),
             pool,
@@ -225,7 +226,9 @@ impl<D: Fn(Done)> Worker<D> {
 impl<D: Fn(Done)> Drop for Worker<D> {
     fn drop(&mut self) {
         if thread::panicking() {
-            (self.done)(Done::Failed(anyhow!("the disk thread panicked: this is a bug")));
+            (self.done)(Done::Failed(anyhow!(
+                "cannot go on: the disk thread panicked, which is a bug"
+            )));
         }
     }
 }

@@ -9,8 +9,12 @@
 //! | `storage/`, `disk.rs` | files, and the thread that hashes and writes |
 //! | `announcer/` | the thread that talks to trackers |
 //! | `report.rs` | progress, decisions and events for the user; the record of a run |
+//! | `waiting.rs` | what a peer without progress waits for |
+//! | `url.rs` | what a URL says of the server |
+//! | `io_error.rs` | errors of the network as words |
+//! | `http_client/` | HTTP, for announces and .torrent files |
 //! | `torrent_file.rs` | .torrent files |
-//! | `stop.rs` | Ctrl-C |
+//! | `stop.rs` | Ctrl-C and signals |
 
 #![allow(
     clippy::disallowed_methods,
@@ -21,6 +25,8 @@
 mod announcer;
 mod commands;
 mod disk;
+mod http_client;
+mod io_error;
 mod listen;
 mod node;
 mod options;
@@ -28,6 +34,8 @@ mod report;
 mod stop;
 mod storage;
 mod torrent_file;
+mod url;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -44,16 +52,13 @@ fn main() -> ExitCode {
         .init();
     match run(&Options::parse()) {
         Ok(Ended::Complete) => ExitCode::SUCCESS,
-        Ok(Ended::Incomplete) => ExitCode::from(INTERRUPTED),
+        Ok(Ended::Incomplete) => ExitCode::from(stop::exit_code()),
         Err(error) => {
             report::say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
-
-/// As shells report a program that Ctrl-C ended: 128 plus the number of the signal.
-const INTERRUPTED: u8 = 130;
 
 fn run(options: &Options) -> Result<Ended> {
     match &options.command {

@@ -17,6 +17,8 @@ use peer::choker::{Entry, Strategy};
 use peer::named::{Named, Table};
 use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
 
+use crate::url::{self, Parts};
+
 /// A BitTorrent peer: shares files in chunks, rarest first, tit-for-tat.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLE)]
@@ -51,51 +53,55 @@ pub(crate) struct Create {
     /// File or folder to share
     pub(crate) path: PathBuf,
 
-    /// Tracker, an http, https or udp URL; may be repeated, in order of preference
+    /// URL of a tracker (http, https or udp); repeat it to add more, the preferred one first
     #[arg(long = "tracker", value_name = "URL", required = true, value_parser = parse_tracker)]
     pub(crate) trackers: Vec<String>,
 
-    /// File to write [default: NAME.torrent in the current folder]
+    /// Name of the .torrent to write [default: NAME.torrent in the current folder]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Size of a chunk, from 16KiB to 64MiB; some clients accept only powers of two
+    /// Size of a chunk, from 16KiB to 64MiB; some clients need a power of two
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = parse_chunk_size)]
     pub(crate) chunk_size: u32,
 
-    /// Ask clients to find peers through the trackers only
+    /// Ask clients to find peers only through these trackers
     #[arg(long)]
     pub(crate) private: bool,
 }
 
-/// Show the contents of a .torrent
+/// Show what is in a .torrent: its files, chunks and trackers
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer show --json lecture.mp4.torrent")]
 pub(crate) struct Show {
-    /// The .torrent file
+    /// The .torrent file, or its URL (http or https)
+    #[arg(value_name = "TORRENT")]
     pub(crate) file: PathBuf,
 
-    /// Print JSON, for programs
+    /// Print JSON, for other programs to read
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Download, verifying every chunk; then share until Ctrl-C
+/// Download, then share until Ctrl-C
 ///
-/// Continues an earlier download: verifies the chunks that are there and downloads the rest.
+/// Each chunk is verified with its hash in the .torrent. Chunks that an earlier run has downloaded
+/// are verified too, and only the rest is downloaded. If nothing arrives for a few seconds, the
+/// peer says what it waits for.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer get lecture.mp4.torrent --dir Downloads --download-limit 2MB")]
 pub(crate) struct Get {
-    /// The .torrent file
+    /// The .torrent file, or its URL (http or https)
+    #[arg(value_name = "TORRENT")]
     pub(crate) torrent: PathBuf,
 
-    /// Folder to put the download in
+    /// Folder to download to; it is created if it does not exist
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
 
-    /// Leave as soon as the download is complete, as a selfish peer does
+    /// Exit as soon as the download is complete, without sharing it any longer
     #[arg(long)]
     pub(crate) leave: bool,
 
@@ -103,15 +109,18 @@ pub(crate) struct Get {
     pub(crate) sharing: Sharing,
 }
 
-/// Share complete data until Ctrl-C
+/// Share a complete file or folder until Ctrl-C
+///
+/// Each chunk is verified first.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer seed lecture.mp4.torrent --dir Videos --upload-limit 500KB")]
 pub(crate) struct Seed {
-    /// The .torrent file
+    /// The .torrent file, or its URL (http or https)
+    #[arg(value_name = "TORRENT")]
     pub(crate) torrent: PathBuf,
 
-    /// Folder that the file or folder is in
+    /// Folder that contains the file or folder to share
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
 
@@ -143,7 +152,7 @@ pub(crate) struct Swarm {
     pub(crate) telling: Telling,
 }
 
-/// Repeat the decisions of a recorded run and check that they are the same
+/// Make the decisions of a recorded run again, and check that they are the same
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   peer swarm --record run.jsonl
@@ -156,23 +165,24 @@ pub(crate) struct Replay {
 /// The options that `get` and `seed` share.
 #[derive(Debug, Args)]
 pub(crate) struct Sharing {
-    /// Address to listen on [default: the first free port of 6881 to 6889 on all addresses]
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Address and port where other peers connect [default: the first free port from 6881, all
+    /// addresses]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Peer to dial without a tracker; may be repeated
+    /// Peer to connect to, besides those that the tracker knows; may be repeated
     #[arg(long = "peer", value_name = "ADDR:PORT", value_parser = parse_peer)]
     pub(crate) peers: Vec<SocketAddr>,
 
-    /// Upload limit in bytes per second, such as 500KB, or `none`
+    /// Most bytes to send per second, such as 500KB, or `none` for no limit
     #[arg(long, value_name = "RATE", default_value = "none")]
     pub(crate) upload_limit: Limit,
 
-    /// Download limit in bytes per second, such as 2MiB, or `none`
+    /// Most bytes to receive per second, such as 2MiB, or `none` for no limit
     #[arg(long, value_name = "RATE", default_value = "none")]
     pub(crate) download_limit: Limit,
 
-    /// Maximum number of neighbors, from 1 to 1000
+    /// Most peers to be connected to at a time, from 1 to 1000
     #[arg(long, value_name = "N", default_value_t = 55)]
     #[arg(value_parser = value_parser!(u16).range(1..=1000))]
     pub(crate) max_neighbors: u16,
@@ -188,32 +198,34 @@ pub(crate) struct Sharing {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Trading")]
 pub(crate) struct Trading {
-    /// Choking algorithm
+    /// Algorithm that chooses which neighbors may download from us (are unchoked)
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Entry>())]
     pub(crate) choker: Strategy,
 
-    /// Order in which new chunks are requested
+    /// Rule that chooses which chunk to begin next
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Choose>())]
     pub(crate) order: Order,
 
-    /// Neighbors for which a chunk in progress comes before a new one
+    /// Whether to finish the chunks in progress before beginning another
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<SeedContinues>())]
     pub(crate) strict_priority: StrictPriority,
 
-    /// Number of neighbors to unchoke, from 1 to 100; some chokers add one
+    /// How many neighbors may download from us at a time, from 1 to 100; some chokers add one
     #[arg(long, value_name = "N", default_value_t = 4)]
     #[arg(value_parser = value_parser!(u16).range(1..=100))]
     pub(crate) slots: u16,
 
-    /// Time between two rounds of choking, from 1s to 1h
+    /// Time until the choker chooses again, from 1s to 1h
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_period)]
     pub(crate) rechoke: Duration,
 
-    /// Time between two optimistic unchokes, from 1s to 1h; in whole rounds of --rechoke
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_period)]
-    pub(crate) optimistic: Duration,
+    /// Time until another neighbor is unchoked at random, from 1s to 1h, or `none` for never
+    ///
+    /// This is the optimistic unchoke. The time is rounded down to whole rounds of --rechoke.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) optimistic: Optimistic,
 
-    /// Seed for random choices; timing still differs from run to run
+    /// Number that fixes the random choices; the timing still differs from run to run
     #[arg(long, value_name = "N")]
     pub(crate) rng_seed: Option<u64>,
 }
@@ -222,15 +234,15 @@ pub(crate) struct Trading {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Telling {
-    /// Write each decision with its reason to this file, as lines of JSON
+    /// Write each decision with its reason to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
 
-    /// Write every input of the peer, without the content, to this file, for `peer replay`
+    /// Write all that happens to the peer to this file, for `peer replay`
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
 
-    /// Print each decision that changes something, with its reason
+    /// Print the decisions with their reasons; those that change nothing are left out
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -238,6 +250,21 @@ pub(crate) struct Telling {
 /// Bytes a second, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<u64>);
+
+/// The time between two optimistic unchokes, or none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Optimistic(pub(crate) Option<Duration>);
+
+impl FromStr for Optimistic {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(parse_period(text).context("must be `none` or a time from 1s to 1h")?)))
+    }
+}
 
 /// Below this a block of 16 KiB takes longer than most neighbors wait.
 const LOWEST_LIMIT: u64 = 1000;
@@ -281,26 +308,24 @@ fn parse_period(text: &str) -> Result<Duration> {
 }
 
 fn parse_peer(text: &str) -> Result<SocketAddr> {
-    let address = text.parse().context("must be like 192.0.2.1:6881 or [2001:db8::1]:6881")?;
+    let address = parse_address(text)?;
     ensure!(is_dialable(address), "not an address that can be dialed");
     Ok(address)
 }
 
+fn parse_address(text: &str) -> Result<SocketAddr> {
+    const FORM: &str = "must be like 192.0.2.1:6881 or [2001:db8::1]:6881, with a port up to 65535";
+    text.parse().context(FORM)
+}
+
 fn parse_tracker(text: &str) -> Result<String> {
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let Some(Parts { scheme, host, port }) = Parts::of(text) else {
         bail!("must be a URL such as http://127.0.0.1:6969/announce");
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let port: Option<u16> =
-        port.map(str::parse).transpose().map_err(|_| anyhow!("invalid port"))?;
     ensure!(!host.is_empty(), "missing host");
     ensure!(!text.contains(|c: char| c.is_control() || c.is_whitespace()), "contains a space");
+    url::check_port(text)?;
     match (scheme, port) {
-        (_, Some(0)) => bail!("invalid port"),
         ("udp", None) => bail!("missing port, which a udp URL needs"),
         ("http" | "https" | "udp", _) => Ok(text.to_owned()),
         _ => bail!("must begin with http://, https:// or udp://"),
@@ -331,7 +356,8 @@ mod tests {
         assert_eq!((trading.choker.name, trading.order.name), ("textbook", "rarest-first"));
         assert_eq!(trading.strict_priority, StrictPriority::SEEDS);
         assert_eq!(trading.slots, 4);
-        assert_eq!((trading.rechoke.as_secs(), trading.optimistic.as_secs()), (10, 30));
+        assert_eq!(trading.rechoke.as_secs(), 10);
+        assert_eq!(trading.optimistic, Optimistic(Some(Duration::from_secs(30))));
         assert_eq!((get.dir, get.leave), (PathBuf::from("."), false));
 
         let Ok(Command::Create(create)) = parse("peer create x --tracker http://a/announce") else {
@@ -395,6 +421,12 @@ mod tests {
     }
 
     #[test]
+    fn the_optimistic_unchoke_may_be_left_out() {
+        let Ok(Command::Get(get)) = parse("peer get x --optimistic none") else { panic!("get") };
+        assert_eq!(get.sharing.trading.optimistic, Optimistic(None));
+    }
+
+    #[test]
     fn a_tracker_is_a_url_that_a_peer_can_announce_to() {
         for good in [
             "http://127.0.0.1:6969/announce",
@@ -410,11 +442,22 @@ mod tests {
             ("http:///announce", "missing host"),
             ("udp://host/announce", "missing port, which a udp URL needs"),
             ("udp://[::1]/announce", "missing port, which a udp URL needs"),
-            ("http://host:99999/", "invalid port"),
-            ("udp://host:0", "invalid port"),
+            ("http://host:99999/", "invalid port 99999: must be a number from 1 to 65535"),
+            ("udp://host:0", "invalid port 0: must be a number from 1 to 65535"),
+            ("http://host:/", "invalid port : must be a number from 1 to 65535"),
             ("http://host/ann ounce", "contains a space"),
         ] {
             assert_eq!(parse_tracker(bad).unwrap_err().to_string(), error, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_an_error_that_shows_the_form() {
+        for option in ["--peer", "--listen"] {
+            let line = format!("peer get x {option} 127.0.0.1:99999");
+            let error = parse(&line).unwrap_err().to_string();
+            let form = "must be like 192.0.2.1:6881 or [2001:db8::1]:6881, with a port up to 65535";
+            assert!(error.contains(form), "{error}");
         }
     }
 }

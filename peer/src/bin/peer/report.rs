@@ -3,8 +3,9 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufWriter, LineWriter, Write, stderr, stdout};
-use std::path::Path;
+use std::io::{self, BufWriter, LineWriter, Write, stderr, stdout};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,8 +17,10 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use peer::decision::Decision;
 use peer::record::{Start, Step, Writer};
 use peer::torrent::Torrent;
-use peer::units::{rate, size};
+use peer::units::{count, rate, size};
 use serde::Serialize;
+
+use crate::waiting::Waiting;
 
 /// Shows one peer to the user.
 pub(crate) struct Reporter {
@@ -26,6 +29,10 @@ pub(crate) struct Reporter {
     bar: ProgressBar,
     /// Whether plain lines stand in for the bar.
     lines: bool,
+    /// The last plain line of progress; the same one is not printed twice.
+    last_line: String,
+    /// Not in a swarm.
+    waiting: Option<Waiting>,
     verbosity: Verbosity,
     events: Option<EventFile>,
     next: Moment,
@@ -45,7 +52,15 @@ pub(crate) enum Verbosity {
 /// A file of JSON lines, which several peers may share. Each line goes out at once: a program may
 /// be following the file.
 #[derive(Clone)]
-pub(crate) struct EventFile(Arc<Mutex<Option<LineWriter<File>>>>);
+pub(crate) struct EventFile(Arc<Mutex<Events>>);
+
+struct Events {
+    path: PathBuf,
+    /// `None` after an error.
+    file: Option<LineWriter<File>>,
+    /// The error, until a peer reports it.
+    failed: Option<io::Error>,
+}
 
 /// How often a bar is drawn, and a plain line written.
 const BAR_INTERVAL: Duration = Duration::from_millis(250);
@@ -63,7 +78,16 @@ impl Reporter {
         let template = "{prefix}{bar:30} {msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
         let lines = bar.is_hidden();
-        Self { swarm: None, bar, lines, verbosity, events, next: Moment::START }
+        Self {
+            swarm: None,
+            bar,
+            lines,
+            last_line: String::new(),
+            waiting: Some(Waiting::new()),
+            verbosity,
+            events,
+            next: Moment::START,
+        }
     }
 
     /// A member of a swarm: sends its name to `completed` when every chunk is verified, instead of
@@ -72,6 +96,7 @@ impl Reporter {
         self.bar.set_prefix(format!("{own:9}"));
         self.swarm = Some((own, completed));
         self.lines = false;
+        self.waiting = None;
         self
     }
 
@@ -105,7 +130,22 @@ impl Reporter {
     /// The tracker answered with so many peers.
     pub(crate) fn tracker_answered(&self, peers: usize) {
         if self.verbosity == Verbosity::All {
-            self.print(&format!("the tracker returned {peers} peers"));
+            self.print(&format!("the tracker returned {}", count(peers, "peer")));
+        }
+    }
+
+    /// No tracker answered, or it refused.
+    pub(crate) fn announce_failed(&mut self, error: String) {
+        match &mut self.waiting {
+            Some(waiting) => waiting.announce_failed(error),
+            None => log::warn!("cannot announce to the tracker: {error}"),
+        }
+    }
+
+    /// A peer that we dialed could not be reached, or did not stay.
+    pub(crate) fn dial_failed(&mut self, address: SocketAddr, how: String) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.dial_failed(address, how);
         }
     }
 
@@ -135,7 +175,8 @@ impl Reporter {
 
     /// When [`Self::progress`] has something new to show.
     pub(crate) fn next_due(&self) -> Option<Moment> {
-        (self.lines || !self.bar.is_hidden()).then_some(self.next)
+        let waiting = self.waiting.as_ref().map_or(self.next, Waiting::next_due);
+        (self.lines || !self.bar.is_hidden()).then_some(self.next.min(waiting))
     }
 
     /// Shows the progress, if it is time.
@@ -143,20 +184,36 @@ impl Reporter {
         if self.next_due().is_none_or(|next| next > now) {
             return;
         }
-        self.next = now + if self.lines { LINE_INTERVAL } else { BAR_INTERVAL };
         let snapshot = torrent.snapshot(now);
+        let waiting = self.waiting.as_mut().and_then(|waiting| waiting.look(&snapshot, now));
+        if let Some(line) = waiting {
+            self.print(&line);
+        }
+        if self.next > now {
+            return;
+        }
+        self.next = now + if self.lines { LINE_INTERVAL } else { BAR_INTERVAL };
         let total = self.bar.length().unwrap_or_default();
         self.bar.set_position(total - snapshot.left);
         let text = status(&snapshot, total, self.bar.eta());
         self.bar.set_message(text.clone());
-        if self.lines && snapshot.left > 0 {
-            say(text);
+        if self.lines && snapshot.left > 0 && text != self.last_line {
+            say(&text);
+            self.last_line = text;
         }
     }
 
     /// The run ended.
     pub(crate) fn end(&mut self) {
         self.bar.finish();
+    }
+
+    /// Nothing more is written to the events file.
+    ///
+    /// # Errors
+    /// If some of the events could not be written.
+    pub(crate) fn finish_events(&self) -> Result<()> {
+        self.events.as_ref().map_or(Ok(()), EventFile::finish)
     }
 
     /// A line that the user should see.
@@ -169,10 +226,7 @@ impl Reporter {
 fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
     let neighbors = &snapshot.neighbors;
     let up = rate(neighbors.iter().map(|neighbor| neighbor.upload_rate).sum());
-    let count = match neighbors.len() {
-        1 => "1 neighbor".to_owned(),
-        count => format!("{count} neighbors"),
-    };
+    let count = count(neighbors.len(), "neighbor");
     if snapshot.left == 0 {
         return format!("seeding at {up} to {count}");
     }
@@ -189,12 +243,12 @@ fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
 impl EventFile {
     /// A new file; what was there before is lost, as with any log.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path)
-            .with_context(|| format!("create the events file {}", path.display()))?;
-        Ok(Self(Arc::new(Mutex::new(Some(LineWriter::new(file))))))
+        let file = File::create(path).with_context(|| cannot_write_events(path))?;
+        let (path, file) = (path.to_owned(), Some(LineWriter::new(file)));
+        Ok(Self(Arc::new(Mutex::new(Events { path, file, failed: None }))))
     }
 
-    /// Adds a line; after an error, which is logged, nothing more is written.
+    /// Adds a line; after an error nothing more is written.
     fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -207,13 +261,23 @@ impl EventFile {
         // Milliseconds are precise enough, and short.
         let at = (at.as_secs_f64() * 1000.0).round() / 1000.0;
         let line = serde_json::to_string(&Line { at, own: peer, decision });
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let write = |file: &mut LineWriter<File>| writeln!(file, "{}", line?);
-        if let Some(Err(error)) = file.as_mut().map(write) {
-            log::error!("write the events file: {error}; no more events are written");
-            *file = None;
+        if let Some(Err(error)) = events.file.as_mut().map(write) {
+            (events.file, events.failed) = (None, Some(error));
         }
     }
+
+    /// The peer has ended: the error that kept events from the file, if there was one.
+    fn finish(&self) -> Result<()> {
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = events.failed.take().map_or(Ok(()), Err);
+        failed.with_context(|| cannot_write_events(&events.path))
+    }
+}
+
+fn cannot_write_events(path: &Path) -> String {
+    format!("cannot write the events to {}", path.display())
 }
 
 /// One peer's part in the file of a record, which several peers may share.
@@ -224,19 +288,20 @@ pub(crate) struct RecordFile {
 }
 
 struct Recording {
+    path: PathBuf,
     writer: Writer,
     file: BufWriter<File>,
     /// The first error; nothing is written after it.
-    failed: Option<std::io::Error>,
+    failed: Option<io::Error>,
 }
 
 impl RecordFile {
     /// A new file; what was there before is lost, as with any log.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("create the record {}", path.display()))?;
+        let file = File::create(path).with_context(|| cannot_write_record(path))?;
         let (writer, file) = (Writer::default(), BufWriter::new(file));
-        let shared = Arc::new(Mutex::new(Recording { writer, file, failed: None }));
+        let path = path.to_owned();
+        let shared = Arc::new(Mutex::new(Recording { path, writer, file, failed: None }));
         let record = Self { own: "peer".into(), shared };
         record.write(Writer::head);
         Ok(record)
@@ -264,7 +329,7 @@ impl RecordFile {
     pub(crate) fn flush(&self) -> Result<()> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let result = shared.failed.take().map_or_else(|| shared.file.flush(), Err);
-        result.context("write the record")
+        result.with_context(|| cannot_write_record(&shared.path))
     }
 
     fn write(&self, line: impl FnOnce(&mut Writer) -> String) {
@@ -274,6 +339,10 @@ impl RecordFile {
             shared.failed = shared.file.write_all(line.as_bytes()).err();
         }
     }
+}
+
+fn cannot_write_record(path: &Path) -> String {
+    format!("cannot write the record to {}", path.display())
 }
 
 /// Writes a line for people to stderr. A closed stderr, as after `2>&1 | head`, is no reason to end,

@@ -1,4 +1,4 @@
-//! Reads .torrent files from disk, and makes them from the files or folders there.
+//! Reads .torrent files from disk or over HTTP, and makes them from the files or folders there.
 //!
 //! The same content gives the same .torrent, and so the same swarm, on every machine: files are in
 //! the order of their paths' bytes. Hidden files are files like others. Empty files are kept; empty
@@ -8,16 +8,60 @@
 use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use common::geometry::Geometry;
 use common::metainfo::{
-    CreateOptions, File, HASH_LENGTH, Layout, MAX_METAINFO_LENGTH, Metainfo, encode,
+    CreateOptions, File, HASH_LENGTH, Layout, MAX_METAINFO_LENGTH, Metainfo, MetainfoError, encode,
 };
 use sha1::{Digest, Sha1};
 
-/// Reads the .torrent file at `path`. The error names it, and says what is wrong with it.
-pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo> {
+use crate::http_client;
+
+/// Time for fetching a .torrent file, from resolving the server's name to the last byte.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Reads the .torrent file at `source`, a path or a URL. The error names it, and says what is wrong
+/// with it.
+pub(crate) fn read_torrent(source: &Path) -> Result<Metainfo> {
+    let bytes = match source.to_str().filter(|text| is_url(text)) {
+        Some(url) => fetch(url).with_context(|| format!("cannot fetch {url}"))?,
+        None => return read_file(source).map_err(|error| with_hint(error, source)),
+    };
+    Metainfo::from_bytes(&bytes).with_context(|| cannot_read(source))
+}
+
+/// Adds what the user may have meant by `path`, in which there is no torrent.
+fn with_hint(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    let mut torrent = path.as_os_str().to_owned();
+    torrent.push(".torrent");
+    let torrent = Path::new(&torrent);
+    if torrent.is_file() {
+        anyhow!("{error:#}; did you mean {}?", torrent.display())
+    } else if matches!(error.downcast_ref(), Some(MetainfoError::NotATorrent(_))) {
+        anyhow!(
+            "{error:#}; a .torrent describes what to download, and `peer create` makes one of a \
+             file or a folder"
+        )
+    } else {
+        error
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    matches!(scheme.as_deref(), Some("http" | "https"))
+}
+
+fn fetch(url: &str) -> Result<Vec<u8>> {
+    let agent = http_client::agent(None);
+    let answer = http_client::fetch(&agent, url, MAX_METAINFO_LENGTH, FETCH_TIMEOUT)?;
+    ensure!(answer.status.is_success(), answer.refusal());
+    Ok(answer.body)
+}
+
+fn read_file(path: &Path) -> Result<Metainfo> {
     let file = fs::File::open(path).with_context(|| cannot_read(path))?;
     let mut bytes = Vec::new();
     // One byte more than is allowed shows that it is too long, whatever its length.

@@ -194,7 +194,7 @@ fn alice_unchokes_bob_optimistically_and_they_become_trading_partners() {
     // Each has five slow neighbors, as many as can be served at a time.
     let (alice, mut bob) = (joins(300 * KB), joins(300 * KB));
     // Bob must not be the one that tries first.
-    bob.config.optimistic = HOUR;
+    bob.config.optimistic = Some(HOUR);
     let others: Vec<_> = (0..10).map(|_| joins(20 * KB)).collect();
     let (alice, bob) = (world.add_peer(alice), world.add_peer(bob));
     let others: Vec<_> = others.into_iter().map(|other| world.add_peer(other)).collect();
@@ -242,7 +242,7 @@ fn twenty_peers_on_one_optimistic_slot_get_equal_shares() {
         most.remove(most.iter().last().unwrap());
         let mut uploader = participant(&mut world, most, 50 * KB);
         (uploader.config.choker, uploader.config.slots) = (choker, slots);
-        (uploader.config.rechoke, uploader.config.optimistic) = (rechoke, 3 * rechoke);
+        (uploader.config.rechoke, uploader.config.optimistic) = (rechoke, Some(3 * rechoke));
         let uploader = world.add_peer(uploader);
         for _ in 0..20 {
             let peer = participant(&mut world, Bitfield::empty(pieces), 0);

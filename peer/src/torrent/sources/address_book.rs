@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use common::moment::Moment;
+use common::report::DialReport;
 use fastrand::Rng;
 
 use crate::backoff::Backoff;
@@ -21,6 +22,7 @@ pub(crate) struct AddressBook {
     /// fail, by the length of their wait, and those to avoid.
     expendable: BTreeSet<(Backoff, SocketAddr)>,
     dialing: usize,
+    last_failed: Option<SocketAddr>,
     /// When to look again after all addresses that were due were blocked.
     recheck_at: Moment,
 }
@@ -105,6 +107,7 @@ impl AddressBook {
         // A peer may have connected to us while we dialed it.
         if matches!(entry.state, State::Dialing) {
             let wait = entry.backoff.failed(Backoff::FIRST_WAIT);
+            self.last_failed = Some(address);
             self.change(address, State::Idle { not_before: now + wait });
         }
     }
@@ -118,6 +121,7 @@ impl AddressBook {
                 entry.backoff.succeeded();
                 AFTER_DISCONNECT
             } else {
+                self.last_failed = Some(address);
                 entry.backoff.failed(AFTER_DISCONNECT)
             };
             self.change(address, State::Idle { not_before: now + wait });
@@ -132,6 +136,22 @@ impl AddressBook {
     /// How many addresses are being dialed.
     pub(crate) fn dialing(&self) -> usize {
         self.dialing
+    }
+
+    /// The addresses without a connection, for the user; when to dial is up to the core.
+    pub(crate) fn report(&self) -> DialReport {
+        let mut report = DialReport { last_failed: self.last_failed, ..DialReport::default() };
+        for entry in self.entries.values() {
+            match entry.state {
+                State::Idle { .. } | State::Dialing if entry.backoff.has_failed() => {
+                    report.failing += 1;
+                }
+                State::Dialing => report.in_progress += 1,
+                State::Idle { .. } => report.idle += 1,
+                State::Connected | State::Avoided => {}
+            }
+        }
+        report
     }
 
     /// When to ask for the next address to dial, which may have passed; `None` if there is none.
@@ -355,6 +375,28 @@ mod tests {
         assert_eq!(book.next_due(false), None);
         assert_eq!(book.next_to_dial(false, at(20), &mut rng, |_| false), None);
         assert_eq!(dial(&mut book, at(20), &mut rng), Some(1));
+    }
+
+    #[test]
+    fn an_address_counts_as_failing_until_it_is_connected_also_while_it_is_dialed_again() {
+        let (mut book, mut rng) = book([1]);
+        let counts = |book: &AddressBook| {
+            let DialReport { in_progress, failing, idle, last_failed, .. } = book.report();
+            (in_progress, failing, idle, last_failed.map(|address| address.port()))
+        };
+        assert_eq!(counts(&book), (0, 0, 1, None));
+        dial(&mut book, at(0), &mut rng);
+        assert_eq!(counts(&book), (1, 0, 0, None));
+        book.failed(address(1), at(1));
+        assert_eq!(counts(&book), (0, 1, 0, Some(1)));
+        dial(&mut book, at(16), &mut rng);
+        assert_eq!(counts(&book), (0, 1, 0, Some(1)));
+        book.connected(address(1));
+        assert_eq!(counts(&book), (0, 0, 0, Some(1)));
+        book.disconnected(address(1), true, at(20));
+        assert_eq!(counts(&book), (0, 0, 1, Some(1)));
+        book.avoid(address(1));
+        assert_eq!(counts(&book), (0, 0, 0, Some(1)));
     }
 
     #[test]

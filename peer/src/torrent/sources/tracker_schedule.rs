@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use common::announce;
 use common::moment::Moment;
+use common::report::{AnnounceOutcome, TrackerReport};
 
 use crate::backoff::Backoff;
 
@@ -19,6 +20,7 @@ pub(crate) struct TrackerSchedule {
     earliest: Moment,
     earliest_alone: Moment,
     backoff: Backoff,
+    last: Option<AnnounceOutcome>,
     announced: bool,
     /// We completed while an announce was in progress, or before the tracker heard `started`.
     completed_meanwhile: bool,
@@ -54,6 +56,7 @@ impl TrackerSchedule {
             earliest: now,
             earliest_alone: now,
             backoff: Backoff::default(),
+            last: None,
             announced: false,
             completed_meanwhile: false,
             has_tracker,
@@ -88,6 +91,7 @@ impl TrackerSchedule {
     ) {
         let interval = interval.max(SHORTEST_INTERVAL);
         self.backoff.succeeded();
+        self.last = Some(AnnounceOutcome::Answered);
         self.event = None;
         self.next = self.has_tracker.then_some(now + interval);
         let earliest = |wait| now + interval.min(wait).max(min_interval.unwrap_or_default());
@@ -101,6 +105,7 @@ impl TrackerSchedule {
     /// No tracker answered, or it refused.
     pub(crate) fn failed(&mut self, now: Moment) {
         let next = now + self.backoff.failed(Backoff::FIRST_WAIT);
+        self.last = Some(AnnounceOutcome::Failed);
         self.next = self.has_tracker.then_some(next);
         self.earliest = next;
         self.earliest_alone = next;
@@ -109,6 +114,12 @@ impl TrackerSchedule {
     /// Whether a tracker may know us, and so should hear `stopped`.
     pub(crate) fn was_announced(&self) -> bool {
         self.announced
+    }
+
+    /// How the announces go, for the user.
+    pub(crate) fn report(&self, need: Need) -> Option<TrackerReport> {
+        let report = || TrackerReport { last: self.last, next: self.next_due(need) };
+        self.has_tracker.then(report)
     }
 
     /// When to announce. A peer that is short of neighbors announces as early as is polite.
@@ -214,6 +225,24 @@ mod tests {
         assert!(!schedule.was_announced());
         assert!(schedule.take_due(Need::Nothing, at(0)).is_some());
         assert!(schedule.was_announced());
+    }
+
+    #[test]
+    fn the_outcome_of_an_announce_is_reported_until_the_next_one_ends() {
+        let mut schedule = TrackerSchedule::new(true, at(0));
+        let report = |schedule: &TrackerSchedule| {
+            schedule.report(Need::Nothing).map(|report| (report.last, report.next))
+        };
+        assert_eq!(report(&schedule), Some((None, Some(at(0)))));
+        schedule.take_due(Need::Nothing, at(0));
+        assert_eq!(report(&schedule), Some((None, None)));
+        schedule.failed(at(0));
+        assert_eq!(report(&schedule), Some((Some(AnnounceOutcome::Failed), Some(at(15)))));
+        schedule.take_due(Need::Nothing, at(15));
+        assert_eq!(report(&schedule), Some((Some(AnnounceOutcome::Failed), None)));
+        schedule.succeeded(MINUTE, None, at(15));
+        assert_eq!(report(&schedule), Some((Some(AnnounceOutcome::Answered), Some(at(75)))));
+        assert_eq!(report(&TrackerSchedule::new(false, at(0))), None);
     }
 
     #[test]

@@ -1,40 +1,13 @@
 //! Announces over HTTP and, with the feature `tls`, HTTPS (BEP 3).
-//!
-//! ureq does the protocol: trackers send chunked answers, redirect, and often use TLS.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use common::announce::http::{MAX_RESPONSE_LENGTH, ResponseError, announce_url, decode_response};
 use common::announce::{AnnounceRequest, AnnounceResponse};
 use ureq::Agent;
-use ureq::http::StatusCode;
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::Connector;
 
-use super::connector::BoundConnector;
-
-/// Most redirects followed. One to another path and one to https are usual.
-const MAX_REDIRECTS: u32 = 5;
-
-/// An agent that connects from the address `bind`.
-pub(super) fn agent(bind: Option<IpAddr>) -> Agent {
-    let config = Agent::config_builder()
-        // A proxy would announce its own address instead of ours.
-        .proxy(None)
-        .max_redirects(MAX_REDIRECTS)
-        // Some trackers send a failure reason with a status of 4xx.
-        .http_status_as_error(false)
-        // The next announce is many minutes away.
-        .max_idle_connections(0)
-        .user_agent(concat!("peer/", env!("CARGO_PKG_VERSION")))
-        .build();
-    let connector = ().chain(BoundConnector(bind));
-    #[cfg(feature = "tls")]
-    let connector = connector.chain(ureq::unversioned::transport::RustlsConnector::default());
-    Agent::with_parts(config, connector, DefaultResolver::default())
-}
+use crate::http_client;
 
 /// Announces to the tracker at `url`.
 pub(super) fn announce(
@@ -43,34 +16,12 @@ pub(super) fn announce(
     request: &AnnounceRequest,
     timeout: Duration,
 ) -> Result<AnnounceResponse> {
-    let (status, body) = fetch(agent, &announce_url(url, request), timeout)
-        .map_err(|error| explain(error, timeout))?;
-    match decode_response(&body) {
+    let answer =
+        http_client::fetch(agent, &announce_url(url, request), MAX_RESPONSE_LENGTH, timeout)?;
+    match decode_response(&answer.body) {
         Err(ResponseError::Failure(reason)) => bail!("the tracker says: {reason}"),
-        Err(_) if !status.is_success() => bail!("HTTP status {status}"),
+        Err(_) if !answer.status.is_success() => bail!(answer.refusal()),
         decoded => Ok(decoded?),
-    }
-}
-
-fn fetch(
-    agent: &Agent,
-    url: &str,
-    timeout: Duration,
-) -> Result<(StatusCode, Vec<u8>), ureq::Error> {
-    let request = agent.get(url).header("connection", "close");
-    let mut answer = request.config().timeout_global(Some(timeout)).build().call()?;
-    let body = answer.body_mut().with_config().limit(MAX_RESPONSE_LENGTH as u64).read_to_vec()?;
-    Ok((answer.status(), body))
-}
-
-/// The error as a user of trackers would say it.
-fn explain(error: ureq::Error, timeout: Duration) -> anyhow::Error {
-    match error {
-        ureq::Error::Io(error) => error.into(),
-        ureq::Error::Timeout(_) => anyhow!("no answer within {timeout:?}"),
-        ureq::Error::BodyExceedsLimit(_) => ResponseError::TooLong.into(),
-        ureq::Error::TlsRequired => anyhow!("this program was built without https"),
-        other => other.into(),
     }
 }
 
@@ -83,6 +34,7 @@ pub(super) mod tests {
 
     use super::super::tests::announce as request;
     use super::*;
+    use crate::http_client::{MAX_REDIRECTS, agent};
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -168,14 +120,19 @@ pub(super) mod tests {
                 "the tracker says: go away",
             ),
             (status("404 Not Found", "<html>"), "HTTP status 404 Not Found"),
+            (
+                status("404 Not Found\r\nContent-Type: text/plain", "try /announce\n..."),
+                "HTTP status 404 Not Found: try /announce",
+            ),
             (ok("<html>"), "the tracker's answer is not bencode: "),
             (ok(""), "the tracker's answer is not bencode: "),
             (ok("d5:peers0:e"), "the tracker's answer has no usable entry `interval`"),
             ("\0\x01garbage\r\n\r\n".into(), "protocol: "),
             (String::new(), ""),
         ] {
-            let said = ask(&answering(answer.clone()).0).unwrap_err().to_string();
+            let said = format!("{:#}", ask(&answering(answer.clone()).0).unwrap_err());
             assert!(said.starts_with(error), "{answer:?}: {said}");
+            assert!(said.matches("byte 0").count() < 2, "said twice: {said}");
         }
     }
 
@@ -198,7 +155,7 @@ pub(super) mod tests {
             while stream.write_all(&[b'd'; 4096]).is_ok() {}
         });
         let error = ask(&url).unwrap_err().to_string();
-        assert_eq!(error, "the tracker's answer is longer than 2097152 bytes");
+        assert_eq!(error, "the answer is longer than 2097152 bytes");
     }
 
     #[test]
@@ -220,9 +177,17 @@ pub(super) mod tests {
             see.send(stream.peer_addr().unwrap().ip()).unwrap();
             stream.write_all(ok("d8:intervali9ee").as_bytes()).unwrap();
         });
-        let us = IpAddr::from([127, 0, 0, 5]);
+        let us = std::net::IpAddr::from([127, 0, 0, 5]);
         announce(&agent(Some(us)), &url, &request(None), LONG).unwrap();
         assert_eq!(seen.recv().unwrap(), us);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn an_http_tracker_with_an_https_url_is_an_error_that_says_so() {
+        let (url, _) = answering("HTTP/1.1 400 Bad Request\r\n\r\n");
+        let error = ask(&url.replace("http:", "https:")).unwrap_err().to_string();
+        assert_eq!(error, "the server does not speak TLS: does its URL begin with http://?");
     }
 
     #[cfg(not(feature = "tls"))]

@@ -4,13 +4,11 @@
 //! |---|---|
 //! | `trackers.rs` | which tracker to ask, and when |
 //! | `http.rs` | `http://` and `https://` trackers |
-//! | `connector.rs` | the sockets for these |
 //! | `udp.rs` | `udp://` trackers |
 //!
 //! One thread decides; each attempt to reach a tracker runs on a short-lived thread of its own,
 //! because even resolving a name blocks.
 
-mod connector;
 mod http;
 mod trackers;
 mod udp;
@@ -26,6 +24,7 @@ use common::announce::{AnnounceRequest, AnnounceResponse, Event};
 use fastrand::Rng;
 use log::{debug, warn};
 
+use crate::http_client;
 use crate::node::Clock;
 use trackers::{Stagger, Trackers};
 
@@ -96,7 +95,7 @@ impl Announcer {
         let trackers = Trackers::new(tiers, timeouts.stagger, &mut rng);
         // Binding to an unspecified address would tie us to its family.
         let bind = bind.filter(|ip| !ip.is_unspecified());
-        let http = http::agent(bind);
+        let http = http_client::agent(bind);
         let attempts = Attempts { bind, http, timeouts, rng, ended: inbox.clone() };
         thread::Builder::new().name("announcer".into()).spawn(move || {
             run(trackers, attempts, &messages, outcome);

@@ -10,6 +10,8 @@ use common::announce::{AnnounceRequest, AnnounceResponse, Family};
 use fastrand::Rng;
 use log::debug;
 
+use crate::io_error;
+
 /// Most addresses of one tracker that are tried.
 const MAX_ADDRESSES: usize = 4;
 
@@ -135,7 +137,7 @@ impl Exchange {
             let length = match self.socket.recv(&mut buffer) {
                 Ok(length) => length,
                 Err(error) if is_no_answer_yet(&error) => continue,
-                Err(error) => return Err(error).context("cannot receive"),
+                Err(error) => bail!("cannot receive: {}", io_error::describe(&error)),
             };
             match Response::decode(&buffer[..length], Family::of(self.address)) {
                 Ok(Response::Error { transaction_id, message }) if transaction_id == sent => {

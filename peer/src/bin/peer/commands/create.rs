@@ -9,8 +9,9 @@ use common::metainfo::{CreateOptions, Metainfo};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::options::Create;
-use crate::report::print_result;
+use crate::report::{print_result, say};
 use crate::torrent_file;
+use crate::url::is_loopback;
 
 /// Hashes the file or folder, writes the .torrent, and prints its info-hash and its name.
 pub(crate) fn run(options: &Create) -> Result<()> {
@@ -19,6 +20,10 @@ pub(crate) fn run(options: &Create) -> Result<()> {
         Some(output) => output.clone(),
         None => default_output(path)?,
     };
+    if output.is_dir() {
+        let (folder, file) = (output.display(), output.join(default_output(path)?));
+        bail!("cannot write {folder}: it is a folder; name a file, such as -o {}", file.display());
+    }
     // Checked again at the end, but better to know before hashing.
     if output.symlink_metadata().is_ok() {
         return refuse_to_overwrite(&output);
@@ -28,16 +33,27 @@ pub(crate) fn run(options: &Create) -> Result<()> {
     let options = CreateOptions { trackers, piece_length: *chunk_size, private: *private };
     let bytes = torrent_file::create(path, &options, &mut |hashed| bar.set_position(hashed));
     bar.finish_and_clear();
-    let bytes = bytes.with_context(|| format!("cannot make a .torrent of {}", path.display()))?;
+    let bytes = bytes.with_context(|| cannot_make(path))?;
     let metainfo = Metainfo::from_bytes(&bytes).context("cannot read what was just made")?;
 
     write_new(&output, &bytes)?;
+    for url in trackers.iter().filter(|url| is_loopback(url)) {
+        say(format_args!(
+            "warning: other machines cannot reach the tracker {url}; \
+             for them, name the tracker by its machine's address"
+        ));
+    }
     print_result(format_args!("{}  {}", metainfo.info_hash, output.display()))
 }
 
 /// `NAME.torrent` in the current folder.
 fn default_output(path: &Path) -> Result<PathBuf> {
-    Ok(format!("{}.torrent", torrent_file::name_of(path)?).into())
+    let name = torrent_file::name_of(path).with_context(|| cannot_make(path))?;
+    Ok(format!("{name}.torrent").into())
+}
+
+fn cannot_make(path: &Path) -> String {
+    format!("cannot make a .torrent of {}", path.display())
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
@@ -56,7 +72,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn refuse_to_overwrite(path: &Path) -> Result<()> {
-    bail!("{} exists: remove it, or name another file with -o", path.display())
+    bail!("cannot write {}: it exists; remove it, or name another file with -o", path.display())
 }
 
 /// Shown on stderr if that is a terminal. The size of a folder is not known in advance.
@@ -93,7 +109,7 @@ mod tests {
         let path = folder.path().join("x.torrent");
         fs::write(&path, "precious").unwrap();
         let error = write_new(&path, b"new").unwrap_err().to_string();
-        assert!(error.ends_with("x.torrent exists: remove it, or name another file with -o"));
+        assert!(error.ends_with("x.torrent: it exists; remove it, or name another file with -o"));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 }

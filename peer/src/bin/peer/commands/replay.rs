@@ -14,7 +14,7 @@ pub(crate) fn run(options: &Replay) -> Result<()> {
     let path = options.record.display();
     let file = File::open(&options.record).with_context(|| format!("cannot open {path}"))?;
     let Replayed { peers, inputs, outputs, decisions } =
-        replay(BufReader::new(file)).with_context(|| format!("replay {path}"))?;
+        replay(BufReader::new(file)).with_context(|| format!("cannot replay {path}"))?;
     print_result(format_args!(
         "all {decisions} decisions and {outputs} outputs are the same (inputs: {inputs}, peers: {peers})"
     ))

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use common::bitfield::Bitfield;
 use common::id::PeerId;
 use common::moment::Moment;
@@ -24,12 +25,13 @@ use crate::torrent_file::read_torrent;
 /// `peer get`: downloads, then shares until Ctrl-C or leaves at once.
 pub(crate) fn get(options: &Get) -> Result<Ended> {
     let metainfo = Arc::new(read_torrent(&options.torrent)?);
-    let stop = Stop::on_ctrl_c().context("listen for Ctrl-C")?;
+    let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
+    check_folder(&options.dir)?;
     let storage = Storage::for_download(&metainfo, &options.dir)?;
     let Some(have) = check(&storage, &stop)? else { return Ok(Ended::Incomplete) };
     if !have.is_empty() {
         let (count, all) = (have.count(), have.piece_count());
-        say(format_args!("{count} of {all} chunks are already on disk"));
+        say(format_args!("{count} of {all} chunks already on disk"));
     }
     if have.is_full() {
         print_result(storage.finish()?.display())?;
@@ -43,10 +45,17 @@ pub(crate) fn get(options: &Get) -> Result<Ended> {
 /// `peer seed`: shares data that is complete.
 pub(crate) fn seed(options: &Seed) -> Result<Ended> {
     let metainfo = Arc::new(read_torrent(&options.torrent)?);
-    let stop = Stop::on_ctrl_c().context("listen for Ctrl-C")?;
+    let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
+    check_folder(&options.dir)?;
     let storage = Storage::for_seed(&metainfo, &options.dir)?;
     let Some(have) = check(&storage, &stop)? else { return Ok(Ended::Incomplete) };
     run(storage, have, &options.sharing, false, stop)
+}
+
+/// `--dir` may not exist yet, but it must not be a file.
+fn check_folder(dir: &Path) -> Result<()> {
+    ensure!(!dir.is_file(), "cannot use --dir {}: it is a file, not a folder", dir.display());
+    Ok(())
 }
 
 /// Which chunks are on the disk; `None` if the user interrupted the check.
@@ -118,7 +127,7 @@ pub(crate) fn trading_config(trading: &Trading, peer_id: PeerId) -> Config {
         strict_priority: trading.strict_priority,
         slots: trading.slots.into(),
         rechoke: trading.rechoke,
-        optimistic: trading.optimistic,
+        optimistic: trading.optimistic.0,
         ..Config::new(peer_id)
     }
 }

@@ -14,6 +14,7 @@ use mio::net::TcpStream;
 use peer::decision::DisconnectReason;
 use socket2::{Domain, Socket, Type};
 
+use crate::io_error;
 use crate::storage::{OpenFile, Segment, Storage, read_at};
 
 /// A connection, from the dial or the accept to its end.
@@ -349,7 +350,8 @@ fn send_file(
     }
     let mut buffer = [0; BLOCK_LENGTH as usize];
     let bytes = &mut buffer[..rest.min(BLOCK_LENGTH as usize)];
-    read_at(&file.file, bytes, offset).with_context(|| format!("read {}", file.path.display()))?;
+    read_at(&file.file, bytes, offset)
+        .with_context(|| format!("cannot read {}", file.path.display()))?;
     Ok(stream.write(bytes))
 }
 
@@ -383,7 +385,7 @@ pub(super) enum Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        Self::Peer(DisconnectReason::Failed(error.to_string()))
+        Self::Peer(DisconnectReason::Failed(io_error::describe(&error)))
     }
 }
 
@@ -503,7 +505,7 @@ mod tests {
             panic!("nothing can be read there")
         };
         let path = dir.path().join("two").join("b");
-        let expected = format!("read {}: the file is shorter than it was", path.display());
+        let expected = format!("cannot read {}: the file is shorter than it was", path.display());
         assert_eq!(format!("{error:#}"), expected);
     }
 
@@ -517,7 +519,7 @@ mod tests {
         let Err(error) = send_file(&connection.stream, &file, 0, 10) else {
             panic!("the file is not open for reading")
         };
-        let expected = format!("read {}: ", file.path.display());
+        let expected = format!("cannot read {}: ", file.path.display());
         assert!(format!("{error:#}").starts_with(&expected), "{error:#}");
     }
 

@@ -134,19 +134,21 @@ const FIRST_LISTENER: usize = usize::MAX - 64;
 
 impl Node {
     fn new(mut session: Session) -> Result<Self> {
-        let poll = Poll::new().context("create the event queue")?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER).context("create a waker")?);
+        let poll = Poll::new().context("cannot create the event queue")?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).context("cannot create a waker")?);
         session.stop.subscribe(Arc::clone(&waker));
 
         let mut listeners = Vec::new();
         for (number, listener) in std::mem::take(&mut session.listeners).into_iter().enumerate() {
-            listener.set_nonblocking(true).context("set up the listener")?;
+            listener.set_nonblocking(true).context("cannot set up the listener")?;
             let mut listener = TcpListener::from_std(listener);
             let token = Token(FIRST_LISTENER + number);
-            poll.registry().register(&mut listener, token, Interest::READABLE)?;
+            let registered = poll.registry().register(&mut listener, token, Interest::READABLE);
+            registered.context("cannot set up the listener")?;
             listeners.push(listener);
         }
-        let port = listeners.first().context("nothing to listen on")?.local_addr()?.port();
+        let address = listeners.first().expect("a session has a listener").local_addr();
+        let port = address.context("cannot look up our own address")?.port();
 
         let (sender, inbox) = mpsc::channel();
         let notify = move |notice| {
@@ -154,7 +156,7 @@ impl Node {
             if sender.send(notice).is_ok()
                 && let Err(error) = waker.wake()
             {
-                log::warn!("wake the loop: {error}");
+                log::warn!("cannot wake the loop: {error}");
             }
         };
         let Session { storage, start, rng, dial_from, clock, record, .. } = &mut session;
@@ -166,7 +168,7 @@ impl Node {
             let tiers = storage.metainfo.trackers.clone();
             Announcer::spawn(tiers, *dial_from, Timeouts::USUAL, rng.fork(), outcome)
         });
-        let announcer = announcer.transpose().context("start the announcer's thread")?;
+        let announcer = announcer.transpose().context("cannot start the announcer's thread")?;
         let tracker_key = rng.u32(..);
 
         start.at = clock.now();
@@ -210,7 +212,7 @@ impl Node {
             if let Err(error) = self.poll.poll(&mut events, self.poll_timeout())
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                return Err(error).context("wait for events");
+                return Err(error).context("cannot wait for events");
             }
             self.now = self.session.clock.now();
             self.take_events(&events);
@@ -280,7 +282,7 @@ impl Node {
                 self.tell(Input::Announced { interval, min_interval, peers })
             }
             Notice::Tracker(Err(error)) => {
-                self.session.reporter.print(&format!("tracker: {error}"));
+                self.session.reporter.announce_failed(error);
                 self.tell(Input::AnnounceFailed)
             }
         }
@@ -347,6 +349,7 @@ impl Node {
             Output::Disconnect { peer, reason } => {
                 if let Some(connection) = self.close(peer) {
                     log::debug!("{}: closed: {reason}", connection.address);
+                    self.note_end(&connection, &reason);
                 }
             }
             Output::Announce { event, num_want } => self.announce(event, num_want),
@@ -380,7 +383,8 @@ impl Node {
     /// Reports the end, and lets the core leave the swarm.
     fn leave(&mut self) -> Result<()> {
         self.session.reporter.end();
-        self.tell(Input::Leaving)?;
-        self.session.record.as_ref().map_or(Ok(()), RecordFile::flush)
+        let left = self.tell(Input::Leaving);
+        let recorded = self.session.record.as_ref().map_or(Ok(()), RecordFile::flush);
+        left.and(recorded).and(self.session.reporter.finish_events())
     }
 }

@@ -18,6 +18,7 @@ use peer::torrent::Input;
 use super::Node;
 use super::connection::{Arrival, Connection, Fault, Flushed, Stage};
 use crate::disk::BACKLOG_LIMIT;
+use crate::io_error;
 
 /// Bytes that a connection may read, and write, before others have their turn.
 const TURN_BYTES: usize = 256 * 1024;
@@ -46,7 +47,7 @@ impl Node {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    log::warn!("accept a connection: {error}; trying again later");
+                    log::warn!("cannot accept a connection: {error}; trying again later");
                     self.accept_at = Some(self.now + ACCEPT_PAUSE);
                     listener += 1;
                 }
@@ -97,7 +98,8 @@ impl Node {
         let dialed = Connection::dial(address, from, geometry, self.now)
             .and_then(|connection| self.add(connection));
         if let Err(error) = dialed {
-            log::debug!("dial {address}: {error}");
+            log::debug!("cannot dial {address}: {error}");
+            self.session.reporter.dial_failed(address, io_error::describe(&error));
             self.failed_dials.push(address);
         }
     }
@@ -243,6 +245,7 @@ impl Node {
     /// A connection ended, but not by a decision of the core.
     fn lost(&mut self, peer: PeerKey, reason: DisconnectReason) -> Result<()> {
         let Some(connection) = self.close(peer) else { return Ok(()) };
+        self.note_end(&connection, &reason);
         if connection.stage == Stage::Open {
             return self.tell(Input::Disconnected { peer, reason });
         }
@@ -251,6 +254,18 @@ impl Node {
         match connection.direction {
             Direction::Outgoing => self.tell(Input::DialFailed { address }),
             Direction::Incoming => Ok(()),
+        }
+    }
+
+    /// A connection has ended: if it was a dial, the reporter hears why.
+    pub(super) fn note_end(&mut self, connection: &Connection, reason: &DisconnectReason) {
+        if connection.direction == Direction::Outgoing {
+            let how = if let DisconnectReason::Failed(detail) = reason {
+                detail.clone()
+            } else {
+                reason.to_string()
+            };
+            self.session.reporter.dial_failed(connection.address, how);
         }
     }
 

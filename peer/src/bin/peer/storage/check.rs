@@ -41,7 +41,7 @@ impl Storage {
         }
         if !wrong.is_empty() && self.lock().claim.is_none() {
             let (target, count) = (self.target.display(), have.piece_count() - have.count());
-            bail!("{target}: {}{LEFT_ALONE}", listed(&wrong, count as usize));
+            bail!("cannot use {target}: {}{LEFT_ALONE}", listed(&wrong, count as usize));
         }
         Ok(Some(have))
     }
@@ -65,8 +65,10 @@ impl Storage {
     pub(super) fn check_lengths(&self) -> Result<()> {
         let mut wrong = Vec::new();
         for file in self.metainfo.files.iter().filter(|file| !file.padding) {
-            let path = self.lock().path(self.components(file))?;
-            let (name, expected) = (path.display(), file.length);
+            let components = self.components(file);
+            let path = self.lock().path(components)?;
+            let name = if components.is_empty() { "it".into() } else { components.join("/") };
+            let expected = file.length;
             match fs::metadata(&path) {
                 Ok(found) if !found.is_file() => wrong.push(format!("{name} is not a file")),
                 Ok(found) if found.len() != expected => {
@@ -75,13 +77,16 @@ impl Storage {
                 }
                 Ok(_) => {}
                 Err(error) if is_absent(&error) => wrong.push(format!("{name} is missing")),
-                Err(error) => return Err(error).with_context(|| format!("look at {name}")),
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("cannot look at {}", path.display()));
+                }
             }
         }
         let count = wrong.len();
         wrong.truncate(NAMED_IN_ERROR);
         if count > 0 {
-            bail!("{}{LEFT_ALONE}", listed(&wrong, count));
+            bail!("cannot use {}: {}{LEFT_ALONE}", self.target.display(), listed(&wrong, count));
         }
         Ok(())
     }

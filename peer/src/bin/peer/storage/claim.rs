@@ -35,7 +35,10 @@ impl Claim {
                 return Self::with_lock(file, path, part, info_hash);
             }
         }
-        bail!("other peers finish downloading to {} again and again", part.display())
+        bail!(
+            "cannot download to {}: other peers finish downloading to it again and again",
+            part.display()
+        )
     }
 
     fn with_lock(file: Handle, path: PathBuf, part: &Path, info_hash: InfoHash) -> Result<Self> {
@@ -43,7 +46,7 @@ impl Claim {
         file.as_file()
             .take(MAX_LENGTH)
             .read_to_end(&mut text)
-            .with_context(|| format!("read {}", path.display()))?;
+            .with_context(|| format!("cannot read {}", path.display()))?;
         let expected = info_hash.to_string();
         // A run that was killed right here left it empty; it had no `NAME.part` yet.
         let is_new = text.is_empty();
@@ -52,11 +55,11 @@ impl Claim {
             let mut file = file.as_file();
             file.write_all(format!("{expected}\n").as_bytes())
                 .and_then(|()| file.sync_all())
-                .with_context(|| format!("write {}", path.display()))?;
+                .with_context(|| format!("cannot write {}", path.display()))?;
         } else if text.trim_ascii() != expected.as_bytes() {
             bail!(
-                "{} is a partial download of another torrent, {}: finish that one first, or choose \
-                 another folder with --dir",
+                "cannot download to {}: it is a partial download of another torrent, {}; finish \
+                 that one first, or choose another folder with --dir",
                 part.display(),
                 text.trim_ascii().escape_ascii()
             );
@@ -67,7 +70,8 @@ impl Claim {
     /// Releases the claim: `NAME.part` no longer exists.
     pub(super) fn release(self) -> Result<()> {
         // Unlocked only after that: then `lock` finds that the file is not at its path.
-        fs::remove_file(&self.path).with_context(|| format!("remove {}", self.path.display()))
+        fs::remove_file(&self.path)
+            .with_context(|| format!("cannot remove {}", self.path.display()))
     }
 }
 
@@ -85,32 +89,38 @@ fn open(path: &Path) -> Result<File> {
     match options.clone().create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let found = fs::symlink_metadata(path);
-            if !found.with_context(|| format!("look at {}", path.display()))?.is_file() {
-                bail!("{} was not created by a download; left untouched", path.display());
+            if !found.with_context(|| format!("cannot look at {}", path.display()))?.is_file() {
+                bail!(
+                    "cannot use {}: it was not created by a download; left untouched",
+                    path.display()
+                );
             }
-            options.open(path).with_context(|| format!("open {}", path.display()))
+            options.open(path).with_context(|| format!("cannot open {}", path.display()))
         }
-        result => result.with_context(|| format!("create {}", path.display())),
+        result => result.with_context(|| format!("cannot create {}", path.display())),
     }
 }
 
 /// Locks the file. `None` if it is no longer at its path: its owner released it after we opened
 /// it, and another process may have created, and locked, a new one.
 fn lock(file: File, path: &Path, part: &Path) -> Result<Option<Handle>> {
-    let file = Handle::from_file(file).with_context(|| format!("look at {}", path.display()))?;
+    let file =
+        Handle::from_file(file).with_context(|| format!("cannot look at {}", path.display()))?;
     match file.as_file().try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => bail!("another peer is downloading to {}", part.display()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("cannot download to {}: another peer is doing so", part.display())
+        }
         // Some network file systems have no locks; there the user must not start two downloads.
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("lock {}", path.display()));
+            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
         }
     }
     match Handle::from_path(path) {
         Ok(found) => Ok((found == file).then_some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("look at {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
 }
 
@@ -145,7 +155,10 @@ mod tests {
         assert!(lock(third, &path, &part).unwrap().is_none(), "a new claim is at the path");
 
         let error = Claim::take(&part, TORRENT).unwrap_err();
-        assert_eq!(error.to_string(), format!("another peer is downloading to {}", part.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot download to {}: another peer is doing so", part.display())
+        );
         owner.release().unwrap();
     }
 }

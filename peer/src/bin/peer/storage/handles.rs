@@ -45,7 +45,8 @@ impl Handles {
                 self.open.remove(0);
             }
             let path = self.path(components)?;
-            let file = self.open_file(&path).with_context(|| format!("open {}", path.display()))?;
+            let file =
+                self.open_file(&path).with_context(|| format!("cannot open {}", path.display()))?;
             self.open.push((number, Arc::new(OpenFile { file, path })));
         }
         Ok(Arc::clone(&self.open.last().expect("it was just put there").1))
@@ -83,7 +84,7 @@ impl Handles {
 fn refuse_link(path: &Path) -> Result<()> {
     // If this fails, opening the file fails too, with the better message.
     if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
-        bail!("{} is a symbolic link, which is not followed: remove it", path.display());
+        bail!("cannot follow the symbolic link {}: remove it", path.display());
     }
     Ok(())
 }

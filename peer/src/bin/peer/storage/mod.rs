@@ -77,8 +77,8 @@ impl Storage {
         if resumed && claim.is_new {
             claim.release()?;
             bail!(
-                "{} exists but is not a partial download of this torrent; left untouched: move it \
-                 away or choose another folder with --dir",
+                "cannot download: {} exists but is not a partial download of this torrent; left \
+                 untouched: move it away or choose another folder with --dir",
                 part.display()
             );
         }
@@ -94,7 +94,10 @@ impl Storage {
         let target = dir.join(&metainfo.name);
         if !exists(&target)? {
             let target = target.display();
-            bail!("{target} does not exist: download it first, or give its folder with --dir");
+            bail!(
+                "cannot share {target}: it does not exist; download it first, or give its folder \
+                 with --dir"
+            );
         }
         Self::at_target(metainfo, target)
     }
@@ -117,7 +120,7 @@ impl Storage {
                 Segment::Zeros { .. } => bytes.fill(0),
                 Segment::File { file, offset, .. } => {
                     read_at(&file.file, bytes, offset).with_context(|| {
-                        format!("read chunk {} from {}", block.piece(), file.path.display())
+                        format!("cannot read chunk {} from {}", block.piece(), file.path.display())
                     })?;
                 }
             }
@@ -136,8 +139,9 @@ impl Storage {
             match self.open(range)? {
                 Segment::Zeros { .. } => IoSlice::advance_slices(&mut rest, length),
                 Segment::File { file, mut offset, .. } => {
-                    let context =
-                        || format!("write chunk {} to {}", block.piece(), file.path.display());
+                    let context = || {
+                        format!("cannot write chunk {} to {}", block.piece(), file.path.display())
+                    };
                     while length > 0 {
                         let written = write_some_at(&file.file, rest, length, offset);
                         let written = written.with_context(context)?;
@@ -164,7 +168,7 @@ impl Storage {
             handles.open.clear();
             self.take_name(&handles.root).with_context(|| {
                 let (part, target) = (handles.root.display(), self.target.display());
-                format!("rename the complete {part} to {target}")
+                format!("cannot rename the complete {part} to {target}")
             })?;
             let claim = handles.claim.take();
             *handles = Handles::new(self.target.clone(), None);
@@ -202,8 +206,9 @@ impl Storage {
             if let Some(folder) = path.parent() {
                 make_folder(folder)?;
             }
-            handles::make_file(&path, file.length)
-                .with_context(|| format!("create {} of {} bytes", path.display(), file.length))?;
+            handles::make_file(&path, file.length).with_context(|| {
+                format!("cannot create {} of {} bytes", path.display(), file.length)
+            })?;
         }
         Ok(())
     }
@@ -212,7 +217,7 @@ impl Storage {
     fn take_name(&self, part: &Path) -> Result<()> {
         let target = &self.target;
         if exists(target)? {
-            bail!("{} already exists; nothing was overwritten", target.display());
+            bail!("it already exists; nothing was overwritten");
         }
         match self.metainfo.layout {
             // At worst this replaces an empty folder, on every system.
@@ -279,12 +284,12 @@ fn exists(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("look at {}", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
     }
 }
 
 fn make_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).with_context(|| format!("create folder {}", path.display()))
+    fs::create_dir_all(path).with_context(|| format!("cannot create the folder {}", path.display()))
 }
 
 fn in_memory(length: u64) -> usize {
@@ -474,8 +479,12 @@ mod tests {
         let other = "1".repeat(40);
         let table = [
             (&metainfo, vec![("mod251.bin", &zeros[..])], "chunk 0 (mod251.bin) does not match, "),
-            (&metainfo, vec![("mod251.bin", "mine")], "mod251.bin has 4 bytes, expected 600000"),
-            (&metainfo, vec![("mod251.bin/a", "mine")], "mod251.bin is not a file"),
+            (
+                &metainfo,
+                vec![("mod251.bin", "mine")],
+                "mod251.bin: it has 4 bytes, expected 600000",
+            ),
+            (&metainfo, vec![("mod251.bin/a", "mine")], "mod251.bin: it is not a file"),
             (
                 &metainfo,
                 vec![("mod251.bin.part", "mine")],
@@ -528,7 +537,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let first = Storage::for_download(&metainfo, dir.path()).unwrap();
         let text = message(Storage::for_download(&metainfo, dir.path()));
-        assert!(text.starts_with("another peer is downloading to "), "{text}");
+        assert!(text.ends_with(": another peer is doing so"), "{text}");
         drop(first);
         Storage::for_download(&metainfo, dir.path()).unwrap();
     }
@@ -555,7 +564,8 @@ mod tests {
             std::os::unix::fs::symlink(outside.path(), &path).unwrap();
 
             let text = message(Storage::for_download(&metainfo, dir.path()));
-            assert!(text.contains(&format!("{link} is a symbolic link")), "{text}");
+            let path = path.display();
+            assert_eq!(text, format!("cannot follow the symbolic link {path}: remove it"));
             assert_eq!(listing(outside.path()), BTreeMap::new());
         }
 
@@ -573,7 +583,7 @@ mod tests {
     fn a_seed_names_what_is_wrong() {
         let (metainfo, original) = multi();
         let text = message(Storage::for_seed(&metainfo, &original.path().join("elsewhere")));
-        assert!(text.contains("multi does not exist"), "{text}");
+        assert!(text.contains("multi: it does not exist"), "{text}");
 
         let b = original.path().join("multi/sub/b.bin");
         let mut bytes = fs::read(&b).unwrap();
@@ -663,10 +673,13 @@ mod tests {
         let path = original.path().join("mod251.bin");
         File::options().write(true).open(&path).unwrap().set_len(5).unwrap();
         let text = message(storage.read(block(&metainfo, 1, 0, 5), &mut [0; 5]));
-        let expected = format!("read chunk 1 from {}: the file is shorter", path.display());
+        let expected = format!("cannot read chunk 1 from {}: the file is shorter", path.display());
         assert!(text.starts_with(&expected), "{text}");
         let text = message(storage.write(block(&metainfo, 1, 0, 5), &[[0; 5]]));
-        assert!(text.starts_with(&format!("write chunk 1 to {}: ", path.display())), "{text}");
+        assert!(
+            text.starts_with(&format!("cannot write chunk 1 to {}: ", path.display())),
+            "{text}"
+        );
 
         let below = path.join("below");
         let text = message(Storage::for_download(&metainfo, &below));

@@ -61,7 +61,7 @@ impl Connector for BoundConnector {
 
 /// A TCP connection with the buffers and timeouts that ureq expects.
 #[derive(Debug)]
-pub(super) struct TcpTransport {
+pub(crate) struct TcpTransport {
     stream: TcpStream,
     buffers: LazyBuffers,
 }
