@@ -200,9 +200,11 @@ impl fmt::Display for Decision {
                 cut.map_or(Ok(()), |cut| write!(f, ", the cut is {}", units::rate(cut)))
             }
             Self::Unchoke { peer, reason } => write!(f, "unchoke {peer}: {reason}"),
-            Self::KeepUnchoked { peer, reason, promoted } => {
-                write!(f, "keep {peer} unchoked: {reason}")?;
-                if *promoted { f.write_str(" (optimistic until now)") } else { Ok(()) }
+            Self::KeepUnchoked { peer, reason, promoted: true } => {
+                write!(f, "{peer} earned its optimistic slot: {reason}")
+            }
+            Self::KeepUnchoked { peer, reason, promoted: false } => {
+                write!(f, "keep {peer} unchoked: {reason}")
             }
             Self::Choke { peer, reason } => write!(f, "choke {peer}: {reason}"),
             Self::KeepChoked { peer, reason } => write!(f, "keep {peer} choked: {reason}"),

@@ -104,6 +104,11 @@ impl Ledger {
         Some((place + 1) as f64 / (self.members.len() - 1) as f64)
     }
 
+    /// How many chunks the file has.
+    pub fn chunks(&self) -> u32 {
+        self.geometry.piece_count()
+    }
+
     /// How many members do not have every chunk.
     pub fn unfinished(&self) -> usize {
         let all = self.geometry.piece_count();

@@ -143,6 +143,21 @@ impl Setup {
     }
 }
 
+/// For each of so many members the places of those that it dials at the start, in the order in which
+/// it does. Every two are connected by one of them, whichever chance chooses, so that none is
+/// everybody's first neighbor and finds all slots free.
+pub fn dials(members: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
+    let mut dials = vec![Vec::new(); members];
+    for one in 0..members {
+        for other in 0..one {
+            let (dialing, dialed) = if rng.bool() { (one, other) } else { (other, one) };
+            dials[dialing].push(dialed);
+        }
+    }
+    dials.iter_mut().for_each(|dialed| rng.shuffle(dialed));
+    dials
+}
+
 /// The fastest peer has so many times the upload limit of the slowest.
 const SLOWEST: u64 = 5;
 

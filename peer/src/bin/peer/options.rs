@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, value_parser};
 use common::announce::is_dialable;
 use common::geometry::{BLOCK_LENGTH, MAX_PIECE_LENGTH};
 use peer::choker::{Entry, Strategy};
+use peer::demo::Setup;
 use peer::named::{Named, Table};
 use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
 
@@ -136,20 +137,47 @@ pub(crate) struct Swarm {
     /// File to share [default: a sample of random bytes]
     pub(crate) file: Option<PathBuf>,
 
-    /// Number of peers that download it, from 1 to 50
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// Number of peers that download it and upload as well, from 1 to 50
+    #[arg(long, value_name = "N", default_value_t = 16)]
     #[arg(value_parser = value_parser!(u16).range(1..=50))]
     pub(crate) peers: u16,
 
-    /// Average upload limit of the peers in bytes per second, or `none`; the seed has twice that
-    #[arg(long, value_name = "RATE", default_value = "600KB")]
+    /// Number of peers that only download, from 0 to 10: what do they get?
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = value_parser!(u16).range(0..=10))]
+    pub(crate) free_riders: u16,
+
+    /// Upload limit of the fastest peer in bytes per second, or `none` for no limits
+    ///
+    /// The other peers have less, in equal steps; the slowest peer and the seed have a fifth of it.
+    #[arg(long, value_name = "RATE", default_value = "540KB")]
     pub(crate) upload_limit: Limit,
+
+    /// Part of the chunks, drawn at random, that each peer begins with: from 0 to 90 percent
+    ///
+    /// With 0, all peers wait for the seed and finish together: the book's F/u_s. That takes
+    /// minutes.
+    #[arg(long, value_name = "PERCENT", default_value_t = 50)]
+    #[arg(value_parser = value_parser!(u8).range(0..=90))]
+    pub(crate) head_start: u8,
+
+    /// Name of the peer whose decisions are shown, such as peer-3, seed or rider-1
+    #[arg(long, value_name = "NAME")]
+    pub(crate) watch: Option<String>,
 
     #[command(flatten)]
     pub(crate) trading: Trading,
 
     #[command(flatten)]
     pub(crate) telling: Telling,
+}
+
+impl Swarm {
+    /// The members of the swarm.
+    pub(crate) fn setup(&self) -> Setup {
+        let Self { peers, free_riders, upload_limit, head_start, .. } = *self;
+        Setup { peers, free_riders, upload_limit: upload_limit.0, head_start }
+    }
 }
 
 /// Make the decisions of a recorded run again, and check that they are the same
@@ -210,9 +238,9 @@ pub(crate) struct Trading {
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<SeedContinues>())]
     pub(crate) strict_priority: StrictPriority,
 
-    /// How many neighbors may download from us at a time, from 1 to 100; some chokers add one
+    /// How many neighbors may download from us at a time, from 0 to 100; some chokers add one
     #[arg(long, value_name = "N", default_value_t = 4)]
-    #[arg(value_parser = value_parser!(u16).range(1..=100))]
+    #[arg(value_parser = value_parser!(u16).range(0..=100))]
     pub(crate) slots: u16,
 
     /// Time until the choker chooses again, from 1s to 1h

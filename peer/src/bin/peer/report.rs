@@ -6,26 +6,28 @@ use std::fs::File;
 use std::io::{self, BufWriter, LineWriter, Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use common::id::PeerId;
 use common::moment::Moment;
 use common::report::Snapshot;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
-use peer::decision::Decision;
+use peer::decision::{Decision, DisconnectReason};
+use peer::demo::Ledger;
 use peer::record::{Start, Step, Writer};
 use peer::torrent::Torrent;
 use peer::units::{count, rate, size};
 use serde::Serialize;
 
+use crate::digest::Digest;
 use crate::waiting::Waiting;
 
 /// Shows one peer to the user.
 pub(crate) struct Reporter {
-    /// In a swarm, the name of this peer and the channel that receives the name on completion.
-    swarm: Option<(Arc<str>, Sender<Arc<str>>)>,
+    /// In a swarm.
+    part: Option<Part>,
     bar: ProgressBar,
     /// Whether plain lines stand in for the bar.
     lines: bool,
@@ -34,8 +36,19 @@ pub(crate) struct Reporter {
     /// Not in a swarm.
     waiting: Option<Waiting>,
     verbosity: Verbosity,
+    digest: Digest,
     events: Option<EventFile>,
     next: Moment,
+}
+
+/// The part of a peer in a swarm of this process.
+pub(crate) struct Part {
+    /// The name of the peer.
+    pub(crate) own: Arc<str>,
+    /// Its id.
+    pub(crate) peer_id: PeerId,
+    /// The books of the swarm.
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
 }
 
 /// Which decisions are printed. Those that change nothing, of which each round has many, never are.
@@ -43,8 +56,8 @@ pub(crate) struct Reporter {
 pub(crate) enum Verbosity {
     /// None.
     Quiet,
-    /// All but verified chunks.
-    Choices,
+    /// Those about choking, and chunks in a digest.
+    Choking,
     /// All.
     All,
 }
@@ -75,26 +88,27 @@ impl Reporter {
         events: Option<EventFile>,
     ) -> Self {
         bar.set_length(total);
-        let template = "{prefix}{bar:30} {msg}";
+        let template = "{prefix}{bar:10} {wide_msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
         let lines = bar.is_hidden();
         Self {
-            swarm: None,
+            part: None,
             bar,
             lines,
             last_line: String::new(),
             waiting: Some(Waiting::new()),
             verbosity,
+            digest: Digest::default(),
             events,
             next: Moment::START,
         }
     }
 
-    /// A member of a swarm: sends its name to `completed` when every chunk is verified, instead of
-    /// printing the path of the file, and leaves progress to the bars.
-    pub(crate) fn in_swarm(mut self, own: Arc<str>, completed: Sender<Arc<str>>) -> Self {
-        self.bar.set_prefix(format!("{own:9}"));
-        self.swarm = Some((own, completed));
+    /// A member of a swarm: reports to the books of the swarm instead of printing the path of the
+    /// file, and leaves progress to the bars.
+    pub(crate) fn in_swarm(mut self, part: Part) -> Self {
+        self.bar.set_prefix(format!("{} ", part.own));
+        self.part = Some(part);
         self.lines = false;
         self.waiting = None;
         self
@@ -104,26 +118,36 @@ impl Reporter {
     pub(crate) fn decision(&mut self, decision: &Decision, now: Moment) {
         let at = now.since_start();
         if let Some(events) = &self.events {
-            events.write(self.swarm.as_ref().map(|(own, _)| &**own), at, decision);
+            events.write(self.part.as_ref().map(|part| &*part.own), at, decision);
+        }
+        if let Some(Part { peer_id, ledger, .. }) = &self.part {
+            lock(ledger).decision(*peer_id, now, decision);
         }
         let needed = match decision {
-            // Only the events have these.
-            Decision::KeepUnchoked { .. } | Decision::KeepChoked { .. } => return,
-            Decision::Verified { .. } => Verbosity::All,
-            Decision::Connect { .. }
-            | Decision::Refuse { .. }
-            | Decision::Disconnect { .. }
-            | Decision::Round { .. }
+            Decision::Round { .. }
             | Decision::Unchoke { .. }
+            | Decision::KeepUnchoked { promoted: true, .. }
             | Decision::Choke { .. }
-            | Decision::BeginChunk { .. }
             | Decision::Endgame { .. }
             | Decision::RequestTimedOut { .. }
             | Decision::HashFailed { .. }
-            | Decision::Complete { .. } => Verbosity::Choices,
+            | Decision::Complete { .. } => Verbosity::Choking,
+            Decision::Connect { .. }
+            | Decision::Refuse { .. }
+            | Decision::Disconnect { .. }
+            | Decision::BeginChunk { .. }
+            | Decision::Verified { .. } => Verbosity::All,
+            // Only the events have these.
+            Decision::KeepUnchoked { promoted: false, .. } | Decision::KeepChoked { .. } => return,
         };
-        if self.verbosity >= needed {
-            self.print(&format!("{:7.1} s  {decision}", at.as_secs_f64()));
+        let time = at.as_secs_f64();
+        if self.verbosity == Verbosity::Choking
+            && let Some(digest) = self.digest.after(decision)
+        {
+            self.print(&format!("{time:7.1} s  {digest}"));
+        }
+        if self.verbosity >= needed && !is_duplicate(decision) {
+            self.print(&format!("{time:7.1} s  {decision}"));
         }
     }
 
@@ -155,11 +179,7 @@ impl Reporter {
     /// If the path, which is the result, cannot be printed.
     pub(crate) fn complete(&mut self, path: &Path, torrent: &Torrent, now: Moment) -> Result<()> {
         self.next = now;
-        if let Some((own, completed)) = &self.swarm {
-            // The swarm may have stopped waiting.
-            if completed.send(Arc::clone(own)).is_err() {
-                log::debug!("{own} completed after the swarm had ended");
-            }
+        if self.part.is_some() {
             return Ok(());
         }
         self.bar.suspend(|| print_result(path.display()))?;
@@ -194,7 +214,12 @@ impl Reporter {
         }
         self.next = now + if self.lines { LINE_INTERVAL } else { BAR_INTERVAL };
         let total = self.bar.length().unwrap_or_default();
+        let begins = self.bar.position() == 0;
         self.bar.set_position(total - snapshot.left);
+        if begins {
+            // What was on disk before says nothing about the speed.
+            self.bar.reset_eta();
+        }
         let text = status(&snapshot, total, self.bar.eta());
         self.bar.set_message(text.clone());
         if self.lines && snapshot.left > 0 && text != self.last_line {
@@ -203,9 +228,12 @@ impl Reporter {
         }
     }
 
-    /// The run ended.
-    pub(crate) fn end(&mut self) {
-        self.bar.finish();
+    /// The run ended; the bar stays at its percentage.
+    pub(crate) fn end(&mut self, torrent: &Torrent, now: Moment) {
+        if let Some(Part { ledger, .. }) = &self.part {
+            lock(ledger).end(&torrent.snapshot(now), now);
+        }
+        self.bar.abandon();
     }
 
     /// Nothing more is written to the events file.
@@ -222,7 +250,7 @@ impl Reporter {
     }
 }
 
-/// A line about a peer of `total` bytes.
+/// A line about a peer; as long as most terminals are wide, with the bar in front.
 fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
     let neighbors = &snapshot.neighbors;
     let up = rate(neighbors.iter().map(|neighbor| neighbor.upload_rate).sum());
@@ -232,12 +260,21 @@ fn status(snapshot: &Snapshot, total: u64, left: Duration) -> String {
     }
     let down = neighbors.iter().map(|neighbor| neighbor.download_rate).sum();
     let percent = percent(total - snapshot.left, total);
-    let (size, rate) = (size(total), rate(down));
-    let mut text = format!("{percent:3} % of {size}, {rate} down, {up} up, {count}");
+    let mut text = format!("{percent:3} %, {} down, {up} up, {count}", rate(down));
     if down > 0 && !left.is_zero() {
         text.push_str(&format!(", {} left", FormattedDuration(left)));
     }
     text
+}
+
+/// A second connection to a neighbor, which is refused whenever both sides dialed.
+fn is_duplicate(decision: &Decision) -> bool {
+    matches!(decision, Decision::Refuse { reason: DisconnectReason::Duplicate, .. })
+}
+
+/// The books of a swarm, for one entry.
+pub(crate) fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl EventFile {

@@ -13,7 +13,7 @@ use fastrand::Rng;
 use super::{Band, LONGEST};
 use crate::choker::{ChokeReason, Strategy};
 use crate::decision::Decision;
-use crate::demo::{CHUNK_SIZE, Ledger, SAMPLE_LENGTH, Setup, rank_correlation};
+use crate::demo::{CHUNK_SIZE, Ledger, SAMPLE_LENGTH, Setup, dials, rank_correlation};
 use crate::sim::{Conduct, HostId, Link, Observer, Participant, Settings, World};
 use crate::torrent::Config;
 
@@ -91,10 +91,12 @@ pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
         })
         .collect();
     world.run_for(Duration::ZERO);
-    let pairs = hosts.iter().flat_map(|&a| hosts.iter().map(move |&b| (a, b)));
-    let mut pairs: Vec<_> = pairs.filter(|(a, b)| a != b).collect();
+    let dials = dials(hosts.len(), &mut rng);
+    let pairs = hosts.iter().zip(&dials);
+    let pairs = pairs.flat_map(|(&host, dials)| dials.iter().map(move |&other| (host, other)));
+    let mut pairs: Vec<_> = pairs.collect();
     rng.shuffle(&mut pairs);
-    pairs.into_iter().for_each(|(host, other)| world.introduce(host, other));
+    pairs.into_iter().for_each(|(host, other)| world.introduce(host, hosts[other]));
     let complete = world.run_until(World::all_complete, LONGEST);
     assert!(complete, "the swarm did not complete");
 

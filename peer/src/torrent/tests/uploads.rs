@@ -116,7 +116,7 @@ fn unchoked(scene: &Scene) -> Vec<u64> {
 fn the_optimistic_unchoke_changes_after_whole_rounds_and_at_least_one() {
     for (seconds, period) in [(30, 3), (25, 2), (10, 1), (5, 1)] {
         let mut scene = Scene::with(bits([0]), |config| {
-            (config.slots, config.optimistic) = (0, seconds * SECOND);
+            (config.slots, config.optimistic) = (0, Some(seconds * SECOND));
         });
         for peer in 1..=8 {
             scene.neighbor(peer, bits([]));

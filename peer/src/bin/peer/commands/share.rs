@@ -11,6 +11,7 @@ use common::id::PeerId;
 use common::moment::Moment;
 use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use peer::demo::alphanumeric;
 use peer::record::Start;
 use peer::torrent::Config;
 
@@ -112,11 +113,6 @@ fn run(
         record,
         stop,
     })
-}
-
-/// A byte of a peer id that can be read in a log.
-pub(crate) fn alphanumeric(rng: &mut Rng) -> u8 {
-    u8::try_from(rng.alphanumeric()).expect("letters and digits are ASCII")
 }
 
 /// The user's options for trading.

@@ -382,7 +382,7 @@ impl Node {
 
     /// Reports the end, and lets the core leave the swarm.
     fn leave(&mut self) -> Result<()> {
-        self.session.reporter.end();
+        self.session.reporter.end(&self.torrent, self.now);
         let left = self.tell(Input::Leaving);
         let recorded = self.session.record.as_ref().map_or(Ok(()), RecordFile::flush);
         left.and(recorded).and(self.session.reporter.finish_events())
