@@ -18,7 +18,7 @@ fn bad_usage_is_exit_code_2() {
         &["fetch"],
         &["get"],
         &["get", "x.torrent", "--leave=maybe"],
-        &["get", "x.torrent", "--slots", "0"],
+        &["get", "x.torrent", "--slots", "101"],
         &["get", "x.torrent", "--peer", "somewhere"],
         &["seed", "x.torrent", "--upload-limit", "fast"],
         &["seed", "x.torrent", "--leave"],

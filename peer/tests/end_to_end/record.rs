@@ -104,5 +104,5 @@ fn a_whole_swarm_is_one_record() {
     let mut command = peer(&["swarm", "--peers", "3", "--upload-limit", "1MB", "--record"]);
     command.arg(&record).arg(scene.original().join("x.bin"));
     Program::start("peer swarm", &mut command).success();
-    assert_same(&record, 4);
+    assert_same(&record, 5);
 }

@@ -129,10 +129,11 @@ pub(crate) struct Seed {
     pub(crate) sharing: Sharing,
 }
 
-/// Run a whole swarm on this machine: a tracker, a seed and some peers
+/// Run a whole swarm on this machine: a tracker, a seed, peers and a free rider
+///
+/// Shows what one peer decides and why, and at the end who gave, who got, and how long it took.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  peer swarm --peers 8 --choker mainline --rechoke 5s")]
+#[command(after_help = WHAT_IF)]
 pub(crate) struct Swarm {
     /// File to share [default: a sample of random bytes]
     pub(crate) file: Option<PathBuf>,
@@ -171,6 +172,17 @@ pub(crate) struct Swarm {
     #[command(flatten)]
     pub(crate) telling: Telling,
 }
+
+const WHAT_IF: &str = "What if (Kurose & Ross 2.5)
+  --choker random     uploading did not pay?
+  --free-riders 5     many peers only downloaded?
+  --slots 0           no neighbor earned a slot by its rate?
+  --optimistic none   no neighbor ever got a chance?
+  --order random      no peer began with the rarest chunks?
+  --head-start 0      all peers began with nothing?
+
+Example:
+  peer swarm --watch peer-16 --choker mainline --events decisions.jsonl";
 
 impl Swarm {
     /// The members of the swarm.
@@ -393,7 +405,7 @@ mod tests {
         };
         assert_eq!((create.chunk_size, create.private), (256 * 1024, false));
         let Ok(Command::Swarm(swarm)) = parse("peer swarm") else { panic!("swarm") };
-        assert_eq!((swarm.peers, swarm.upload_limit), (5, Limit(Some(600_000))));
+        assert_eq!((swarm.setup(), swarm.watch), (Setup::default(), None));
     }
 
     #[test]
@@ -412,7 +424,7 @@ mod tests {
     #[test]
     fn numbers_out_of_bounds_are_usage_errors() {
         for line in [
-            "get x --slots 0",
+            "get x --slots 101",
             "get x --max-neighbors 0",
             "get x --max-neighbors 1001",
             "get x --rechoke 999ms",

@@ -126,16 +126,9 @@ impl Swarm<'_> {
         let limit = |limit: Option<u64>| {
             limit.map_or("without limit".to_owned(), |l| format!("at {}", rate(l)))
         };
-        say(format_args!(
-            "{}: {} in {} chunks. A tracker, and",
-            self.metainfo.name,
-            size(geometry.total_length()),
-            geometry.piece_count(),
-        ));
-        say(format_args!("  seed: has every chunk, uploads {}", limit(setup.slowest())));
-        let begins = match setup.head_start {
-            0 => "with nothing".to_owned(),
-            percent => format!("with {percent} % of the chunks, drawn at random"),
+        let has = match setup.head_start {
+            0 => "nothing at first".to_owned(),
+            percent => format!("{percent} % of the chunks at first, drawn at random"),
         };
         let uploads = match (setup.slowest(), setup.upload_limit) {
             (Some(slowest), Some(fastest)) if setup.peers > 1 => {
@@ -143,17 +136,23 @@ impl Swarm<'_> {
             }
             (_, fastest) => limit(fastest),
         };
-        say(format_args!("  {}: begin {begins}; upload {uploads}", names("peer", setup.peers)));
+        let mut lines = vec![
+            format!(
+                "{}: {} in {} chunks, shared through a tracker by",
+                self.metainfo.name,
+                size(geometry.total_length()),
+                geometry.piece_count(),
+            ),
+            format!("  seed, which has every chunk and uploads {}", limit(setup.slowest())),
+            format!("  {}, which upload {uploads}", names("peer", setup.peers)),
+        ];
         if setup.free_riders > 0 {
-            say(format_args!(
-                "  {}: the same, but upload nothing",
-                names("rider", setup.free_riders)
-            ));
+            lines.push(format!("  {}, which only downloads", names("rider", setup.free_riders)));
         }
-        say(format_args!(
-            "Below are the decisions of {}; --watch NAME shows those of another, -v shows all.",
-            self.members[self.watched].name
-        ));
+        lines.push(format!("All but the seed have {has}."));
+        let watched = &self.members[self.watched].name;
+        lines.push(format!("The decisions of {watched} (others: --watch NAME; all of them: -v):"));
+        lines.iter().for_each(say);
     }
 
     /// Starts a thread for each member, in random order: those that start first find more free

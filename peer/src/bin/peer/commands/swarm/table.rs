@@ -53,14 +53,14 @@ fn formulas(ledger: &Ledger, bounds: &Bounds, time: f64) -> String {
     let Bounds { missing, only_at_seed, client_server, peer_to_peer } = *bounds;
     let begin_empty = ledger.members()[1..].iter().all(|member| member.have.is_empty());
     let mut text = format!(
-        "K&R 2.5 for the {} that the peers lacked; {} of the file was only at the seed:\n",
+        "K&R 2.5 for the {} that the peers lacked ({} only at the seed):\n",
         size(missing),
         size(only_at_seed),
     );
     let (client, peer) = if begin_empty {
         ("N F / u_s", "max { F / u_s, N F / (u_s + sum of u) }")
     } else {
-        ("lacked / u_s", "max { only at seed / u_s, lacked / (u_s + sum of u) }")
+        ("lacked / u_s", "max { at seed / u_s, lacked / (u_s + sum of u) }")
     };
     for (name, value, formula) in [
         ("client-server", client_server, client),
