@@ -31,6 +31,7 @@ fn row(ledger: &Ledger, member: &Member, record: &Record) -> String {
         (_, limit) => limit.map_or("all".to_owned(), rate),
     };
     let most = record.received_from.iter().max_by_key(|&(_, bytes)| bytes);
+    let most = most.filter(|&(_, &bytes)| bytes > 0);
     let most = most.map_or(String::new(), |(&place, &bytes)| {
         format!("{} {}", ledger.members()[place].name, size(bytes))
     });
