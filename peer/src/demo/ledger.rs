@@ -223,3 +223,92 @@ pub fn rank_correlation(pairs: &[(f64, f64)]) -> f64 {
     };
     covariance(&xs, &ys) / (covariance(&xs, &xs) * covariance(&ys, &ys)).sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use common::id::PeerKey;
+    use common::report::Identity;
+    use fastrand::Rng;
+
+    use super::*;
+    use crate::choker::{ChokeReason, UnchokeReason};
+    use crate::decision::DisconnectReason;
+    use crate::demo::Setup;
+
+    /// A seed and two peers with half of ten chunks of ten bytes; the fastest has 50 B/s.
+    fn ledger(head_start: u8) -> Ledger {
+        let geometry = Geometry::new(100, 10).unwrap();
+        let setup = Setup { peers: 2, free_riders: 0, upload_limit: Some(50), head_start };
+        Ledger::new(geometry, setup.members(&geometry, &mut Rng::with_seed(1)))
+    }
+
+    fn after(seconds: u64) -> Moment {
+        Moment::START + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_peer_is_served_from_the_unchoke_to_the_choke_or_the_end_of_the_connection() {
+        let mut ledger = ledger(50);
+        let ids: Vec<_> = ledger.members().iter().map(|member| member.peer_id).collect();
+        let identity = |member: usize| Identity {
+            key: PeerKey(7),
+            address: SocketAddr::from(([127, 0, 0, 1], 6881)),
+            peer_id: ids[member],
+            name: None,
+        };
+        let unchoke =
+            |of| Decision::Unchoke { peer: identity(of), reason: UnchokeReason::Optimistic };
+        let choke = |of| Decision::Choke { peer: identity(of), reason: ChokeReason::NotInterested };
+        ledger.decision(ids[1], after(10), &unchoke(2));
+        ledger.decision(ids[1], after(13), &choke(2));
+        ledger.decision(ids[1], after(20), &unchoke(2));
+        ledger.decision(ids[0], after(21), &unchoke(2));
+        let left = Decision::Disconnect {
+            peer: identity(2),
+            reason: DisconnectReason::Closed,
+            downloaded: 30,
+            uploaded: 20,
+        };
+        ledger.decision(ids[1], after(24), &left);
+        let record = &ledger.records[2];
+        assert_eq!(record.served_by, BTreeMap::from([(1, Duration::from_secs(7))]));
+        assert_eq!(ledger.records[1].received_from, BTreeMap::from([(2, 30)]));
+    }
+
+    #[test]
+    fn peers_that_begin_with_nothing_have_the_bounds_of_the_book() {
+        // F 100 bytes, N 2, u_s 10 B/s, u 10 and 50 B/s.
+        let bounds = ledger(0).bounds().unwrap();
+        assert_eq!((bounds.missing, bounds.only_at_seed), (200, 100));
+        assert_eq!((bounds.client_server, bounds.peer_to_peer), (20.0, 10.0));
+        // With a head start the uplinks of all are what counts.
+        let bounds = ledger(90).bounds().unwrap();
+        assert_eq!((bounds.missing, bounds.client_server), (20, 2.0));
+        assert!(bounds.peer_to_peer >= 20.0 / 70.0);
+    }
+
+    #[test]
+    fn the_swarm_takes_as_long_as_its_last_peer() {
+        let mut ledger = ledger(50);
+        let ids: Vec<_> = ledger.members().iter().map(|member| member.peer_id).collect();
+        for (member, at) in [(2, 30), (1, 40)] {
+            assert_eq!(ledger.time(), None);
+            let complete = Decision::Complete { downloaded: 50, uploaded: 50 };
+            ledger.decision(ids[member], after(at), &complete);
+        }
+        assert_eq!(ledger.time(), Some(40.0));
+        assert_eq!(ledger.limits_and_times(), [(10.0, 40.0), (50.0, 30.0)]);
+        assert_eq!(ledger.first_free_rider(), None);
+    }
+
+    #[test]
+    fn the_rank_correlation_is_minus_one_if_the_one_falls_whenever_the_other_rises() {
+        assert_eq!(rank_correlation(&[(1.0, 9.0), (5.0, 8.0), (6.0, 1.0)]), -1.0);
+        assert_eq!(rank_correlation(&[(1.0, 1.0), (2.0, 8.0), (9.0, 9.0)]), 1.0);
+        // As computed by scipy.stats.spearmanr, with a tie.
+        let pairs = [(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 4.0), (5.0, 3.0)];
+        assert!((rank_correlation(&pairs) - 0.564_288).abs() < 1e-6);
+    }
+}

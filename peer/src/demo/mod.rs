@@ -143,18 +143,12 @@ impl Setup {
     }
 }
 
-/// For each of so many members the places of those that it dials at the start, in the order in which
-/// it does. Every two are connected by one of them, whichever chance chooses, so that none is
-/// everybody's first neighbor and finds all slots free.
-pub fn dials(members: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
-    let mut dials = vec![Vec::new(); members];
-    for one in 0..members {
-        for other in 0..one {
-            let (dialing, dialed) = if rng.bool() { (one, other) } else { (other, one) };
-            dials[dialing].push(dialed);
-        }
-    }
-    dials.iter_mut().for_each(|dialed| rng.shuffle(dialed));
+/// Who dials whom at the start, by the places of the members: every two are connected by one of
+/// them, in random order. So no member finds all slots free, or none.
+pub fn dials(members: usize, rng: &mut Rng) -> Vec<(usize, usize)> {
+    let pairs = (0..members).flat_map(|one| (0..one).map(move |other| (one, other)));
+    let mut dials: Vec<_> = pairs.map(|(a, b)| if rng.bool() { (a, b) } else { (b, a) }).collect();
+    rng.shuffle(&mut dials);
     dials
 }
 
@@ -171,4 +165,60 @@ fn peer_id(name: &str, rng: &mut Rng) -> PeerId {
 /// A byte of a peer id that can be read in a log.
 pub fn alphanumeric(rng: &mut Rng) -> u8 {
     u8::try_from(rng.alphanumeric()).expect("letters and digits are ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::choker::mainline;
+
+    fn members(setup: Setup) -> Vec<Member> {
+        let geometry = Geometry::new(100, 1).unwrap();
+        setup.members(&geometry, &mut Rng::with_seed(1))
+    }
+
+    #[test]
+    fn limits_rise_in_equal_steps_from_a_fifth_and_the_seed_has_as_much_as_the_slowest() {
+        let limits = |peers, fastest| {
+            let setup = Setup { peers, upload_limit: fastest, ..Setup::default() };
+            let members = members(setup);
+            members.iter().map(|member| member.upload_limit).collect::<Vec<_>>()
+        };
+        assert_eq!(limits(3, Some(500)), [100, 100, 300, 500, 100].map(Some));
+        assert_eq!(limits(1, Some(500)), [100, 500, 100].map(Some));
+        assert_eq!(limits(2, Some(1)), [1, 1, 1, 1].map(Some));
+        assert_eq!(limits(2, Some(u64::MAX))[2], Some(u64::MAX));
+        assert_eq!(limits(2, None), [None; 4]);
+    }
+
+    #[test]
+    fn all_but_the_seed_begin_with_their_own_part_of_the_chunks() {
+        let members = members(Setup { head_start: 30, ..Setup::default() });
+        assert!(members[0].have.is_full());
+        assert!(members[1..].iter().all(|member| member.have.count() == 30));
+        assert_ne!(members[1].have, members[2].have);
+    }
+
+    #[test]
+    fn a_free_rider_unchokes_no_peer_whatever_the_choker_of_the_others() {
+        let common = Config { choker: mainline::STRATEGY, ..Config::new(PeerId([0; 20])) };
+        let members = members(Setup { peers: 1, ..Setup::default() });
+        let chokers = members.iter().map(|member| member.config(&common).choker.name);
+        assert_eq!(chokers.collect::<Vec<_>>(), ["mainline", "mainline", "free-rider"]);
+        assert!(members[2].peer_id.0.starts_with(b"-KR0001-rider-1-"));
+    }
+
+    #[test]
+    fn one_of_every_two_members_dials_the_other() {
+        let dials = dials(18, &mut Rng::with_seed(1));
+        assert_eq!(dials.len(), 18 * 17 / 2);
+        let pairs: BTreeSet<_> = dials.iter().map(|&(a, b)| (a.min(b), a.max(b))).collect();
+        assert_eq!(pairs.len(), dials.len());
+        for member in 0..18 {
+            let count = dials.iter().filter(|(dialing, _)| *dialing == member).count();
+            assert!((1..17).contains(&count), "{member} dials {count}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 mod board;
 mod table;
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -45,6 +46,12 @@ const SAMPLE_NAME: &str = "sample.bin";
 
 /// How often to draw the board, and to see whether the swarm has finished.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// When the first member dials another: by then the loops of all run.
+const FIRST_DIAL: Duration = Duration::from_millis(200);
+
+/// From one dial to the next: enough for both ends to open the connection and give a free slot.
+const BETWEEN_DIALS: Duration = Duration::from_millis(5);
 
 /// Shares a file among peers on this machine; ends when all have it and every copy was checked.
 pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
@@ -155,8 +162,7 @@ impl Swarm<'_> {
         lines.iter().for_each(say);
     }
 
-    /// Starts a thread for each member, in random order: those that start first find more free
-    /// slots, which must not depend on their upload limits. `None` if the user interrupted it.
+    /// Starts a thread for each member. `None` if the user interrupted it.
     fn start(&self, rng: &mut Rng) -> Result<Option<Vec<JoinHandle<Result<Ended>>>>> {
         let mut prepared = Vec::new();
         for member in &self.members {
@@ -165,13 +171,16 @@ impl Swarm<'_> {
             let address = listener.local_addr().context("cannot look up our own address")?;
             prepared.push((member, storage, listener, address));
         }
-        rng.shuffle(&mut prepared);
-        let addresses: Vec<_> = prepared.iter().map(|(.., address)| *address).collect();
-        let dials = dials(addresses.len(), rng);
+        // They know each other: they have been in the swarm for a while.
+        let mut named = vec![VecDeque::new(); prepared.len()];
+        let mut at = Moment::START + FIRST_DIAL;
+        for (dialing, dialed) in dials(prepared.len(), rng) {
+            named[dialing].push_back((at, prepared[dialed].3));
+            at += BETWEEN_DIALS;
+        }
         let clock = Clock::start();
         let sessions =
-            prepared.into_iter().zip(dials).map(|((member, storage, listener, _), dials)| {
-                let named = dials.into_iter().map(|place| addresses[place]).collect();
+            prepared.into_iter().zip(named).map(|((member, storage, listener, _), named)| {
                 self.session(member, storage, listener, named, clock, rng.fork())
             });
         let threads = sessions.collect::<Vec<_>>().into_iter().map(|(name, session)| {
@@ -206,7 +215,7 @@ impl Swarm<'_> {
         member: &Member,
         storage: Storage,
         listener: TcpListener,
-        named: Vec<SocketAddr>,
+        named: VecDeque<(Moment, SocketAddr)>,
         clock: Clock,
         mut rng: Rng,
     ) -> (String, Session) {
