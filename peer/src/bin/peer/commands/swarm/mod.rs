@@ -47,11 +47,9 @@ const SAMPLE_NAME: &str = "sample.bin";
 /// How often to draw the board, and to see whether the swarm has finished.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// When the first member dials another: by then the loops of all run.
-const FIRST_DIAL: Duration = Duration::from_millis(200);
-
-/// From one dial to the next: enough for both ends to open the connection and give a free slot.
-const BETWEEN_DIALS: Duration = Duration::from_millis(5);
+/// When all members dial each other: by then all of their loops run. At the same moment, so that
+/// the order in which the loops start decides nothing: who finds whose slots free is chance.
+const FIRST_DIAL: Duration = Duration::from_millis(300);
 
 /// Shares a file among peers on this machine; ends when all have it and every copy was checked.
 pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
@@ -64,7 +62,8 @@ pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
         }
         None => make_sample(scratch.path(), &mut rng)?,
     };
-    let metainfo = Arc::new(make_torrent(&file, start_tracker()?)?);
+    let tracker = bind_tracker()?;
+    let metainfo = Arc::new(make_torrent(&file, &tracker)?);
     let setup = options.setup();
     let members = setup.members(&metainfo.geometry, &mut rng);
     let watched = watched(&members, options.watch.as_deref(), &setup)?;
@@ -82,7 +81,7 @@ pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
         members,
     };
     swarm.introduce(&setup);
-    let Some(threads) = swarm.start(&mut rng)? else { return Ok(Ended::Incomplete) };
+    let Some(threads) = swarm.start(tracker, &mut rng)? else { return Ok(Ended::Incomplete) };
     let ended = swarm.wait(&threads);
     swarm.stop.stop();
     let results = threads.into_iter().map(|thread| {
@@ -162,8 +161,12 @@ impl Swarm<'_> {
         lines.iter().for_each(say);
     }
 
-    /// Starts a thread for each member. `None` if the user interrupted it.
-    fn start(&self, rng: &mut Rng) -> Result<Option<Vec<JoinHandle<Result<Ended>>>>> {
+    /// Starts a thread for each member, and one for the tracker. `None` if the user interrupted it.
+    fn start(
+        &self,
+        tracker: Server,
+        rng: &mut Rng,
+    ) -> Result<Option<Vec<JoinHandle<Result<Ended>>>>> {
         let mut prepared = Vec::new();
         for member in &self.members {
             let Some(storage) = self.storage(member)? else { return Ok(None) };
@@ -173,11 +176,10 @@ impl Swarm<'_> {
         }
         // They know each other: they have been in the swarm for a while.
         let mut named = vec![VecDeque::new(); prepared.len()];
-        let mut at = Moment::START + FIRST_DIAL;
         for (dialing, dialed) in dials(prepared.len(), rng) {
-            named[dialing].push_back((at, prepared[dialed].3));
-            at += BETWEEN_DIALS;
+            named[dialing].push_back((Moment::START + FIRST_DIAL, prepared[dialed].3));
         }
+        start_tracker(tracker)?;
         let clock = Clock::start();
         let sessions =
             prepared.into_iter().zip(named).map(|((member, storage, listener, _), named)| {
@@ -304,7 +306,8 @@ fn names(what: &str, count: u16) -> String {
     if count == 1 { format!("{what}-1") } else { format!("{what}-1 to {what}-{count}") }
 }
 
-fn make_torrent(file: &Path, tracker: String) -> Result<Metainfo> {
+fn make_torrent(file: &Path, tracker: &Server) -> Result<Metainfo> {
+    let tracker = format!("http://127.0.0.1:{}/announce", tracker.port());
     let options = CreateOptions { trackers: &[tracker], piece_length: CHUNK_SIZE, private: false };
     let torrent = torrent_file::create(file, &options, &mut |_| {})
         .with_context(|| format!("cannot make a .torrent of {}", file.display()))?;
@@ -329,20 +332,24 @@ fn make_sample(dir: &Path, rng: &mut Rng) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Starts a tracker, which ends with the process, and returns its URL.
-fn start_tracker() -> Result<String> {
+fn bind_tracker() -> Result<Server> {
     let config = tracker::server::Config {
         addresses: vec![LOOPBACK.ip()],
         port: 0,
         ..tracker::server::Config::default()
     };
-    let server = Server::bind(&config).context("cannot start the tracker")?;
-    let url = format!("http://127.0.0.1:{}/announce", server.port());
-    let thread = thread::Builder::new().name("tracker".to_owned()).spawn(move || {
-        if let Err(error) = server.run() {
+    Server::bind(&config).context("cannot start the tracker")
+}
+
+/// Starts the tracker, which ends with the process. It does not answer before all members have met:
+/// it would introduce them in the order in which their threads start.
+fn start_tracker(tracker: Server) -> Result<()> {
+    let run = move || {
+        thread::sleep(2 * FIRST_DIAL);
+        if let Err(error) = tracker.run() {
             say(format_args!("the tracker failed: {error}"));
         }
-    });
-    thread.context("cannot start the tracker's thread")?;
-    Ok(url)
+    };
+    let thread = thread::Builder::new().name("tracker".to_owned()).spawn(run);
+    thread.map(drop).context("cannot start the tracker's thread")
 }
