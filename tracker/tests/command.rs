@@ -9,7 +9,6 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::time::Instant;
 
 fn tracker(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
@@ -103,7 +102,7 @@ fn out_of_descriptors_it_warns_at_intervals_and_recovers() {
     );
     let mut command = Command::new("sh");
     command.args(["-c", &script]);
-    let start = Instant::now();
+    let start = std::time::Instant::now();
     let mut running = Running::spawn(command);
     let held: Vec<_> = (0..100).map(|_| TcpStream::connect(&running.address).unwrap()).collect();
     drop(held);

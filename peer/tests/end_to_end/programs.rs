@@ -1,14 +1,13 @@
 //! Programs that run beside a test: their output, their exit codes, and their cleanup.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use common::id::InfoHash;
 use tracker::server::{Config, Server, StopHandle};
 
 pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -227,9 +226,10 @@ impl Tracker {
     }
 
     /// How many seeds and how many others are in this swarm.
-    pub(crate) fn swarm_size(&self, info_hash: InfoHash) -> (i64, i64) {
+    #[cfg(unix)]
+    pub(crate) fn swarm_size(&self, info_hash: common::id::InfoHash) -> (i64, i64) {
         let hash: String = info_hash.0.iter().map(|byte| format!("%{byte:02x}")).collect();
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = std::net::TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET /scrape?info_hash={hash} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let mut response = Vec::new();
