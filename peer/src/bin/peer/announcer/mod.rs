@@ -332,7 +332,8 @@ mod tests {
             Some(answer) => stream.write_all(answer.as_bytes()).unwrap(),
             None => _ = stream.read_to_end(&mut Vec::new()),
         });
-        let leaving = Duration::from_millis(50);
+        // Enough for the request even on a busy machine.
+        let leaving = Duration::from_secs(1);
         let (peer, outcomes) = announcer(&[url], Timeouts { leaving, ..Timeouts::USUAL });
         peer.announce(announce(Some(Event::Started)));
         outcomes.recv_timeout(LONG).unwrap().unwrap();
