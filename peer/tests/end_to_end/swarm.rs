@@ -36,6 +36,8 @@ fn all_that_a_swarm_prints_fits_a_terminal_of_80_columns() {
             .contains("K&R 2.5 for the 427.8 MB that the peers lacked (0 B only at the seed):"),
         "{ended:?}"
     );
+    let correlation = "\nRank correlation of upload limit and finishing time: ";
+    assert!(ended.stdout.contains(correlation), "{ended:?}");
     assert!(ended.stderr.contains("The decisions of peer-6 "), "{ended:?}");
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use peer::demo::{Bounds, Ledger, Member, Record, Role};
+use peer::demo::{Bounds, Ledger, Member, Record, Role, rank_correlation};
 use peer::units::{rate, size};
 
 /// At most 80 columns wide; the peers in the order in which they finished.
@@ -20,6 +20,15 @@ pub(super) fn text(ledger: &Ledger) -> String {
     }
     if let (Some(bounds), Some(time)) = (ledger.bounds(), ledger.time()) {
         text.push_str("\n\n");
+        let pairs = ledger.limits_and_times();
+        if pairs.len() > 2 {
+            let correlation = rank_correlation(&pairs);
+            writeln!(
+                text,
+                "Rank correlation of upload limit and finishing time: {correlation:.2}\n"
+            )
+            .expect("a String takes all");
+        }
         text.push_str(&formulas(ledger, &bounds, time));
     }
     text
