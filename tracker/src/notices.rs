@@ -1,6 +1,6 @@
 //! Lines for the person who runs a tracker: which peers join, complete and leave.
 //!
-//! Strangers can cause any number of them, and nobody may be reading: a terminal can be stopped. So
+//! Strangers can cause any number of them, and perhaps no user reads them: a terminal can be stopped. So
 //! a second has at most [`MAX_PER_SECOND`] lines, and none waits for its reader. What is left out is
 //! counted, and the count is told later.
 

@@ -11,7 +11,7 @@ use common::report::{Snapshot, Totals};
 use super::{Member, Role};
 use crate::decision::Decision;
 
-/// Who sent what to whom, who was served for how long, and when each had everything.
+/// What each member sent and received, how long it was served, and when it finished.
 #[derive(Debug)]
 pub struct Ledger {
     geometry: Geometry,

@@ -8,7 +8,7 @@
 //! | File | Its part |
 //! |---|---|
 //! | `mod.rs` | the set-up: the members of the swarm |
-//! | `ledger.rs` | who sent what to whom, who was served for how long, and when each had everything |
+//! | `ledger.rs` | what each member sent and received, how long it was served, when it finished |
 
 mod ledger;
 
@@ -143,8 +143,8 @@ impl Setup {
     }
 }
 
-/// Who dials whom at the start, by the places of the members: every two are connected by one of
-/// them, in random order. So no member finds all slots free, or none.
+/// The dials at the start, as pairs of places: of every two members one dials the other, in random
+/// order.
 pub fn dials(members: usize, rng: &mut Rng) -> Vec<(usize, usize)> {
     let pairs = (0..members).flat_map(|one| (0..one).map(move |other| (one, other)));
     let mut dials: Vec<_> = pairs.map(|(a, b)| if rng.bool() { (a, b) } else { (b, a) }).collect();

@@ -48,7 +48,7 @@ const SAMPLE_NAME: &str = "sample.bin";
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// When all members dial each other: by then all of their loops run. At the same moment, so that
-/// the order in which the loops start decides nothing: who finds whose slots free is chance.
+/// which of them find free slots does not depend on their upload limits.
 const FIRST_DIAL: Duration = Duration::from_millis(300);
 
 /// Shares a file among peers on this machine; ends when all have it and every copy was checked.
