@@ -239,6 +239,7 @@ mod tests {
     use common::id::{PeerId, PeerKey};
 
     use super::*;
+    use crate::choker::Standing;
 
     fn peer(name: Option<&str>) -> Identity {
         Identity {
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(
             json(&Decision::Choke {
                 peer: peer(None),
-                reason: ChokeReason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
+                reason: ChokeReason::BelowCut(Standing { rank: 6, rate: 12_000, cut: 40_000 }),
             }),
             r#"{"decision":"choke","key":4,"peer":"127.0.0.1:6883","peer_id":"-KR0001-abcdefghijkl","why":"below_cut","rank":6,"rate":12000,"cut":40000}"#
         );

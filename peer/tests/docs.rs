@@ -16,7 +16,7 @@ use common::geometry::{BLOCK_LENGTH, Geometry};
 use common::id::{PeerId, PeerKey};
 use common::report::{Direction, Identity};
 use fastrand::Rng;
-use peer::choker::{ChokeReason, Strategy, UnchokeReason};
+use peer::choker::{ChokeReason, Standing, Strategy, UnchokeReason};
 use peer::decision::{Decision, DisconnectReason};
 use peer::picker::{Asked, Order, PickReason, Picker, Policy, Sender, StrictPriority};
 use serde_json::{Map, Value};
@@ -304,13 +304,15 @@ fn unchoke_reasons() -> Vec<UnchokeReason> {
 }
 
 fn choke_reasons() -> Vec<ChokeReason> {
+    let standing = Standing { rank: 6, rate: 12_000, cut: 40_000 };
     let mut reasons = one_of_each!(ChokeReason:
         NotInterested => ChokeReason::NotInterested,
-        OptimisticOver => ChokeReason::OptimisticOver,
+        OptimisticOver => ChokeReason::OptimisticOver { standing: Some(standing) },
         Snubbed => ChokeReason::Snubbed { silent_s: Some(61) },
-        BelowCut => ChokeReason::BelowCut { rank: 6, rate: 12_000, cut: 40_000 },
+        BelowCut => ChokeReason::BelowCut(standing),
         NotChosen => ChokeReason::NotChosen { by: "random".into() },
     );
+    reasons.push(ChokeReason::OptimisticOver { standing: None });
     reasons.push(ChokeReason::Snubbed { silent_s: None });
     reasons
 }

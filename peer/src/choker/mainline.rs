@@ -126,8 +126,8 @@ const NEW_PEER_WEIGHT: usize = 3;
 mod tests {
     use std::time::Duration;
 
-    use super::super::ChokeReason;
     use super::super::tests::{Neighbors, a_to_h, interested, name, not_chosen, uninterested};
+    use super::super::{ChokeReason, Standing};
     use super::*;
 
     fn with_slots(slots: usize) -> Neighbors<Mainline> {
@@ -299,11 +299,11 @@ mod tests {
         assert_eq!(neighbors.unchoked(), "ABCD");
         assert_eq!(neighbors.rounds(3), ["ABCD", "ABCD", "ABCE"]);
         assert_eq!(neighbors.list(), "EFGHABCD");
-        assert_eq!(neighbors.reason('D'), Err(ChokeReason::OptimisticOver));
-        assert_eq!(
-            neighbors.reason('F'),
-            Err(ChokeReason::BelowCut { rank: 6, rate: 30, cut: 60 })
-        );
+        let standing = Standing { rank: 4, rate: 50, cut: 60 };
+        let over = ChokeReason::OptimisticOver { standing: Some(standing) };
+        assert_eq!(neighbors.reason('D'), Err(over));
+        let standing = Standing { rank: 6, rate: 30, cut: 60 };
+        assert_eq!(neighbors.reason('F'), Err(ChokeReason::BelowCut(standing)));
         assert_eq!(neighbors.rounds(6), ["ABCE", "ABCE", "ABCF", "ABCF", "ABCF", "ABCG"]);
         assert_eq!(neighbors.rounds(6), ["ABCG", "ABCG", "ABCH", "ABCH", "ABCH", "ABCD"]);
         assert_eq!(neighbors.list(), "DEFGHABC");

@@ -22,7 +22,7 @@ pub mod textbook;
 mod turns;
 pub mod unchoke_all;
 
-pub use reason::{ChokeReason, UnchokeReason};
+pub use reason::{ChokeReason, Standing, UnchokeReason};
 
 /// All chokers; the first is the default.
 const STRATEGIES: &[Strategy] = &[

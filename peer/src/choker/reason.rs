@@ -53,26 +53,35 @@ pub enum ChokeReason {
     /// It wants nothing that we have.
     NotInterested,
     /// It had its chance, and now another peer has.
-    OptimisticOver,
+    OptimisticOver {
+        /// How it stands among those that compete; `None` if no slot is earned by rate, or if it
+        /// does not compete because it snubs us.
+        #[serde(flatten)]
+        standing: Option<Standing>,
+    },
     /// It sent no block for too long.
     Snubbed {
         /// Seconds since its last block; `None` if it never sent one.
         silent_s: Option<u64>,
     },
     /// Other peers are faster.
-    BelowCut {
-        /// Its place among all that compete; 1 is the fastest.
-        rank: usize,
-        /// Its rate.
-        rate: u64,
-        /// The rate of the slowest peer that earned a slot.
-        cut: u64,
-    },
+    BelowCut(Standing),
     /// Rank played no part, and the choker chose other peers.
     NotChosen {
         /// The name of the choker.
         by: Cow<'static, str>,
     },
+}
+
+/// How a peer stands that did not earn a slot by its rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Its place among all that compete; 1 is the fastest.
+    pub rank: usize,
+    /// Its rate.
+    pub rate: u64,
+    /// The rate of the slowest peer that earned a slot.
+    pub cut: u64,
 }
 
 impl Choice {
@@ -90,20 +99,22 @@ impl Choice {
         if !candidate.interested {
             return ChokeReason::NotInterested;
         }
-        if let Some(UnchokeReason::Optimistic | UnchokeReason::OptimisticFill) = until_now {
-            return ChokeReason::OptimisticOver;
-        }
-        let Some(ranking) = &self.ranking else {
-            return ChokeReason::NotChosen { by: by.into() };
-        };
-        let Some(rank) = ranking.rank(candidate.peer) else {
-            let silent_s = candidate.since_block.map(|time| time.as_secs());
-            return ChokeReason::Snubbed { silent_s };
-        };
-        match ranking.cut(candidates) {
-            Some(cut) => ChokeReason::BelowCut { rank, rate: candidate.rate, cut },
+        let ranking = self.ranking.as_ref();
+        let rank = ranking.map(|ranking| ranking.rank(candidate.peer));
+        let cut = ranking.and_then(|ranking| ranking.cut(candidates));
+        let standing = rank.flatten().zip(cut);
+        let standing = standing.map(|(rank, cut)| Standing { rank, rate: candidate.rate, cut });
+        match (until_now, rank, standing) {
+            (Some(UnchokeReason::Optimistic | UnchokeReason::OptimisticFill), ..) => {
+                ChokeReason::OptimisticOver { standing }
+            }
+            (_, Some(None), _) => {
+                let silent_s = candidate.since_block.map(|time| time.as_secs());
+                ChokeReason::Snubbed { silent_s }
+            }
+            (.., Some(standing)) => ChokeReason::BelowCut(standing),
             // No slot is earned by rate.
-            None => ChokeReason::NotChosen { by: by.into() },
+            (.., None) => ChokeReason::NotChosen { by: by.into() },
         }
     }
 }
@@ -130,16 +141,24 @@ impl fmt::Display for ChokeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotInterested => f.write_str("not interested"),
-            Self::OptimisticOver => f.write_str("optimistic turn over"),
+            Self::OptimisticOver { standing: None } => f.write_str("turn is over"),
+            Self::OptimisticOver { standing: Some(standing) } => {
+                write!(f, "turn is over, {standing}")
+            }
             Self::Snubbed { silent_s: Some(seconds) } => {
                 write!(f, "snubbed: no block for {seconds} s")
             }
             Self::Snubbed { silent_s: None } => f.write_str("snubbed: no block yet"),
-            Self::BelowCut { rank, rate, cut } => {
-                write!(f, "rank {rank} at {}, the cut is {}", units::rate(*rate), units::rate(*cut))
-            }
+            Self::BelowCut(standing) => standing.fmt(f),
             Self::NotChosen { by } => write!(f, "not chosen by {by}"),
         }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rank, rate, cut } = *self;
+        write!(f, "rank {rank} at {}, the cut is {}", units::rate(rate), units::rate(cut))
     }
 }
 
@@ -178,11 +197,15 @@ mod tests {
         use ChokeReason::{BelowCut, NotChosen, NotInterested, OptimisticOver, Snubbed};
         let choked = [
             (NotInterested, "not interested"),
-            (OptimisticOver, "optimistic turn over"),
+            (OptimisticOver { standing: None }, "turn is over"),
+            (
+                OptimisticOver { standing: Some(Standing { rank: 9, rate: 0, cut: 57_000 }) },
+                "turn is over, rank 9 at 0 B/s, the cut is 57 kB/s",
+            ),
             (Snubbed { silent_s: Some(61) }, "snubbed: no block for 61 s"),
             (Snubbed { silent_s: None }, "snubbed: no block yet"),
             (
-                BelowCut { rank: 6, rate: 41_000, cut: 57_000 },
+                BelowCut(Standing { rank: 6, rate: 41_000, cut: 57_000 }),
                 "rank 6 at 41 kB/s, the cut is 57 kB/s",
             ),
             (NotChosen { by: "random".into() }, "not chosen by random"),
@@ -202,8 +225,14 @@ mod tests {
         );
         let json = |reason| serde_json::to_string(&reason).expect("a reason is plain data");
         assert_eq!(
-            json(ChokeReason::BelowCut { rank: 6, rate: 12, cut: 40 }),
+            json(ChokeReason::BelowCut(Standing { rank: 6, rate: 12, cut: 40 })),
             r#"{"why":"below_cut","rank":6,"rate":12,"cut":40}"#
+        );
+        let over = |standing| json(ChokeReason::OptimisticOver { standing });
+        assert_eq!(over(None), r#"{"why":"optimistic_over"}"#);
+        assert_eq!(
+            over(Some(Standing { rank: 6, rate: 12, cut: 40 })),
+            r#"{"why":"optimistic_over","rank":6,"rate":12,"cut":40}"#
         );
         assert_eq!(
             json(ChokeReason::NotChosen { by: "random".into() }),
@@ -224,10 +253,11 @@ mod tests {
 
     #[test]
     fn a_ranked_peer_is_choked_because_it_is_below_the_cut() {
-        let below = ChokeReason::BelowCut { rank: 5, rate: 40, cut: 50 };
+        let below = ChokeReason::BelowCut(Standing { rank: 5, rate: 40, cut: 50 });
         assert_eq!(why(Some(4), None), below);
         assert_eq!(why(Some(4), Some(&UnchokeReason::FreeSlot)), below);
-        assert_eq!(why(Some(2), None), ChokeReason::BelowCut { rank: 5, rate: 40, cut: 70 });
+        let below_two = ChokeReason::BelowCut(Standing { rank: 5, rate: 40, cut: 70 });
+        assert_eq!(why(Some(2), None), below_two);
     }
 
     #[test]
@@ -239,10 +269,17 @@ mod tests {
     }
 
     #[test]
-    fn an_optimistic_turn_ends_whatever_the_rank() {
+    fn an_optimistic_turn_ends_whatever_the_rank_which_is_told_if_there_is_one() {
+        let over = |standing| ChokeReason::OptimisticOver { standing };
         for until_now in [UnchokeReason::Optimistic, UnchokeReason::OptimisticFill] {
-            assert_eq!(why(Some(4), Some(&until_now)), ChokeReason::OptimisticOver);
-            assert_eq!(why(None, Some(&until_now)), ChokeReason::OptimisticOver);
+            let standing = Standing { rank: 5, rate: 40, cut: 50 };
+            assert_eq!(why(Some(4), Some(&until_now)), over(Some(standing)));
+            assert_eq!(why(Some(0), Some(&until_now)), over(None));
+            assert_eq!(why(None, Some(&until_now)), over(None));
+            let snubs = interested('A');
+            let choice = Choice::top(4, 4, &[]);
+            let why = choice.choke_reason(&snubs, Some(&until_now), &[snubs], "some choker");
+            assert_eq!(why, over(None));
         }
     }
 

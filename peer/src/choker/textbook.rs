@@ -111,8 +111,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
-    use super::super::ChokeReason;
     use super::super::tests::{Neighbors, a_to_h, interested, name, not_chosen, uninterested};
+    use super::super::{ChokeReason, Standing};
     use super::*;
 
     fn with(candidates: &[Candidate]) -> Neighbors<Textbook> {
@@ -132,7 +132,8 @@ mod tests {
         assert!(unchoked.starts_with("ABCD") && unchoked.len() == 5, "{unchoked}");
         assert_eq!(neighbors.reason('B'), Ok(UnchokeReason::Top { slots: 4, rank: 2, rate: 70 }));
         let choked: Vec<_> = ('E'..='H').filter_map(|n| neighbors.reason(n).err()).collect();
-        let below_cut = |r: &ChokeReason| matches!(r, ChokeReason::BelowCut { cut: 50, .. });
+        let below_cut =
+            |r: &ChokeReason| matches!(r, ChokeReason::BelowCut(Standing { cut: 50, .. }));
         assert!(choked.iter().all(below_cut) && choked.len() == 3);
     }
 
@@ -193,7 +194,8 @@ mod tests {
         let reasons: Vec<_> = ('A'..='H').map(|name| neighbors.reason(name)).collect();
         let top = |r: &Result<_, _>| matches!(r, Ok(UnchokeReason::Top { .. }));
         assert!(reasons[..2].iter().all(top) && !reasons[2..].iter().any(top), "{reasons:?}");
-        let below = |r: &&Result<_, _>| matches!(r, Err(ChokeReason::BelowCut { cut: 70, .. }));
+        let below =
+            |r: &&Result<_, _>| matches!(r, Err(ChokeReason::BelowCut(Standing { cut: 70, .. })));
         assert_eq!(reasons.iter().filter(below).count(), 3, "{reasons:?}");
     }
 

@@ -127,6 +127,7 @@ impl Torrent {
             }
         }
         neighbor.extensions = Extensions::Told(theirs);
+        self.sources.book.unblocked();
     }
 
     /// Dials peers while we have fewer neighbors than we want.
@@ -274,6 +275,9 @@ impl Torrent {
         self.pending.ask_all |= dropped.is_some();
         self.outputs.extend(dropped.map(Output::DropPiece));
         self.uploads.limiter.forget(peer);
+        if may_tell_port(&neighbor, now) {
+            self.sources.book.unblocked();
+        }
         let same_peer = |other: &&mut Neighbor| other.identity.peer_id == neighbor.identity.peer_id;
         if let Some(other) = self.neighbors.iter_mut().find(same_peer)
             && !is_final(&reason)

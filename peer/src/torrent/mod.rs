@@ -69,6 +69,10 @@ pub struct Config {
     pub slots: usize,
     /// Time between two rounds of choking.
     pub rechoke: Duration,
+    /// From the start to the first round, if no neighbor may be unchoked before it; `None`: a
+    /// neighbor gets a free slot as soon as it wants something, and the first round comes after
+    /// [`Config::rechoke`].
+    pub gathering: Option<Duration>,
     /// Time between two optimistic unchokes, in whole rounds, at least one; `None`: there are none.
     pub optimistic: Option<Duration>,
     /// Bytes of blocks a second to all neighbors, or no limit.
@@ -91,8 +95,9 @@ impl Config {
             choker: Strategy::default(),
             order: Order::default(),
             strict_priority: StrictPriority::default(),
-            slots: 4,                                  // K&R 2.5: the top four
-            rechoke: Duration::from_secs(10),          // K&R 2.5, BEP 3
+            slots: 4,                         // K&R 2.5: the top four
+            rechoke: Duration::from_secs(10), // K&R 2.5, BEP 3
+            gathering: None,
             optimistic: Some(Duration::from_secs(30)), // K&R 2.5, BEP 3
             upload_limit: None,
             download_limit: None,

@@ -55,11 +55,15 @@ impl Scene {
     }
 
     fn with(have: Bitfield, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::with_seed(have, 1, configure)
+    }
+
+    fn with_seed(have: Bitfield, seed: u64, configure: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(PeerId([OUR_ID; 20]));
         config.has_tracker = false;
         configure(&mut config);
         let now = Moment::START;
-        Self { torrent: Torrent::new(config, geometry(), have, 1, now), now }
+        Self { torrent: Torrent::new(config, geometry(), have, seed, now), now }
     }
 
     fn handle(&mut self, input: Input) -> Vec<Output> {

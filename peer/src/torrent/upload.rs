@@ -25,6 +25,8 @@ pub(super) struct Uploads {
     /// Rounds so far.
     pub(super) round: u32,
     next_round: Moment,
+    /// No neighbor is unchoked before.
+    opens_at: Moment,
     /// Time between two rounds.
     period: Duration,
 }
@@ -37,7 +39,8 @@ impl Uploads {
             strategy,
             limiter: Limiter::new(config.upload_limit, now),
             round: 0,
-            next_round: now + config.rechoke,
+            next_round: now + config.gathering.unwrap_or(config.rechoke),
+            opens_at: now + config.gathering.unwrap_or_default(),
             period: config.rechoke,
         }
     }
@@ -115,6 +118,9 @@ impl Torrent {
 
     /// Runs the choker and applies its choice.
     pub(super) fn rechoke(&mut self, occasion: Occasion, now: Moment) {
+        if now < self.uploads.opens_at {
+            return;
+        }
         let seeding = self.is_complete();
         let candidates: Vec<Candidate> =
             self.neighbors.iter().map(|neighbor| candidate(neighbor, seeding, now)).collect();

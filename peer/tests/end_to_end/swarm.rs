@@ -24,7 +24,7 @@ fn a_sample_reaches_every_peer_and_every_copy_is_verified() {
 
 #[test]
 fn all_that_a_swarm_prints_fits_a_terminal_of_80_columns() {
-    let command = &mut peer(&["swarm", "--peers", "16", "--upload-limit", "900MB"]);
+    let command = &mut peer(&["swarm", "--upload-limit", "900MB"]);
     let ended = Program::start("peer swarm", command).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     for line in ended.stdout.lines().chain(ended.stderr.lines()) {
@@ -33,12 +33,12 @@ fn all_that_a_swarm_prints_fits_a_terminal_of_80_columns() {
     assert!(
         ended
             .stdout
-            .contains("K&R 2.5 for the 427.8 MB that the peers lacked (0 B only at the seed):"),
+            .contains("K&R 2.5 for the 419.4 MB that the peers lacked (0 B only at the seed):"),
         "{ended:?}"
     );
     let correlation = "\nRank correlation of upload limit and finishing time: ";
     assert!(ended.stdout.contains(correlation), "{ended:?}");
-    assert!(ended.stderr.contains("The decisions of peer-6 "), "{ended:?}");
+    assert!(ended.stderr.contains("The decisions of peer-9 "), "{ended:?}");
 }
 
 #[test]
@@ -59,7 +59,6 @@ fn demo_runs() -> u64 {
 #[test]
 #[ignore = "takes a minute and a half"]
 fn demo_shows_that_peers_that_upload_more_finish_sooner() {
-    let (mut correlations, mut riders) = (Vec::new(), Vec::new());
     for seed in 1..=demo_runs() {
         let scene = Scene::new();
         let events = scene.path("events.jsonl");
@@ -81,33 +80,25 @@ fn demo_shows_that_peers_that_upload_more_finish_sooner() {
             .iter()
             .filter_map(|(own, at)| Some((own.strip_prefix("peer-")?.parse().unwrap(), *at)))
             .collect();
-        assert_eq!(by_number.len(), 16);
+        assert_eq!(by_number.len(), 24);
         let correlation = rank_correlation(&by_number);
         let rider = 1 + finished.iter().position(|(own, _)| *own == "rider-1").unwrap();
         let time = finished.last().unwrap().1;
-        let seen = |event: &&Value| event["own"] == "peer-6";
+        let seen = |event: &&Value| event["own"] == "peer-9";
         let below_cut = events.iter().filter(seen).filter(|event| {
             event["decision"] == "choke" && event["rate"].is_u64() && event["cut"].is_u64()
         });
         let below_cut = below_cut.count();
         let promoted = events.iter().filter(|event| event["promoted"] == true).count();
         let line = format!(
-            "seed {seed}: correlation {correlation:.2}, rider {rider} of 17, {time:.1} s, \
+            "seed {seed}: correlation {correlation:.2}, rider {rider} of 25, {time:.1} s, \
              below the cut {below_cut}, promoted {promoted}"
         );
         println!("{line}");
-        // 80.84 s is the least that the uplinks allow (K&R 2.5).
-        assert!(time > 80.8 && time < 90.0, "{line}");
-        assert!(below_cut >= 1 && promoted >= 1, "{line}");
-        correlations.push(correlation);
-        riders.push(rider);
-    }
-    // The order of finishing depends on the machine's timing as well, so one run proves nothing.
-    if demo_runs() >= 5 {
-        let mean = correlations.iter().sum::<f64>() / correlations.len() as f64;
-        assert!(mean <= -0.6, "{correlations:?}");
-        let last_third = riders.iter().filter(|rider| **rider > 11).count();
-        assert!(5 * last_third >= 4 * riders.len(), "{riders:?}");
+        // 79.80 s is the least that the uplinks allow (K&R 2.5).
+        assert!(time > 79.8 && time < 90.0, "{line}");
+        assert!(correlation <= -0.6 && rider > 16, "{line}");
+        assert!(below_cut >= 3 && promoted >= 3, "{line}");
     }
 }
 

@@ -139,26 +139,26 @@ pub(crate) struct Swarm {
     pub(crate) file: Option<PathBuf>,
 
     /// Number of peers that download it and upload as well, from 1 to 50
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = Setup::default().peers)]
     #[arg(value_parser = value_parser!(u16).range(1..=50))]
     pub(crate) peers: u16,
 
     /// Number of peers that only download, from 0 to 10: what do they get?
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = Setup::default().free_riders)]
     #[arg(value_parser = value_parser!(u16).range(0..=10))]
     pub(crate) free_riders: u16,
 
     /// Upload limit of the fastest peer in bytes per second, or `none` for no limits
     ///
     /// The other peers have less, in equal steps; the slowest peer and the seed have a fifth of it.
-    #[arg(long, value_name = "RATE", default_value = "540KB")]
+    #[arg(long, value_name = "RATE", default_value = "360KB")]
     pub(crate) upload_limit: Limit,
 
     /// Part of the chunks, drawn at random, that each peer begins with: from 0 to 90 percent
     ///
     /// With 0, all peers wait for the seed and finish together: the book's F/u_s. That takes
     /// minutes.
-    #[arg(long, value_name = "PERCENT", default_value_t = 50)]
+    #[arg(long, value_name = "PERCENT", default_value_t = Setup::default().head_start)]
     #[arg(value_parser = value_parser!(u8).range(0..=90))]
     pub(crate) head_start: u8,
 

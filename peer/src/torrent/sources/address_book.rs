@@ -51,8 +51,8 @@ const MAX_ADDRESSES: usize = 1000;
 /// the connection right after the handshake; it is not asked again every minute.
 const AFTER_DISCONNECT: Duration = Duration::from_secs(60);
 
-/// The wait when every address that is due is blocked. The core tries again as soon as an IP
-/// address is unblocked; this wait keeps it from trying without a pause.
+/// The wait when every address that is due is blocked, unless one is unblocked earlier: without it
+/// the core would try without a pause.
 const BLOCKED_RECHECK: Duration = Duration::from_secs(1);
 
 impl AddressBook {
@@ -90,6 +90,11 @@ impl AddressBook {
             None => self.recheck_at = now + BLOCKED_RECHECK,
         }
         address
+    }
+
+    /// An IP address may no longer be blocked.
+    pub(crate) fn unblocked(&mut self) {
+        self.recheck_at = Moment::START;
     }
 
     /// A peer of the torrent is connected that can be reached at this address: we dialed it, or it

@@ -210,8 +210,8 @@ fn a_neighbor_that_told_its_listening_port_is_not_dialed_there() {
     let named = scene.handle(Input::PeerNamed { address: address(10) });
     assert_eq!(dials(&named), []);
     scene.handle(Input::PeerNamed { address: address(11) });
-    scene.receive(1, listens_on(address(10).port()));
-    assert_eq!(dials(&scene.wait(2 * SECOND)), [address(11)]);
+    let told = scene.receive(1, listens_on(address(10).port()));
+    assert_eq!(dials(&told), [address(11)]);
     assert_eq!(dials(&scene.wait(200 * SECOND)), []);
     // When it has left, it is dialed like any other.
     let reason = DisconnectReason::Closed;
@@ -225,6 +225,19 @@ fn a_neighbor_can_tell_its_listening_port_only_once() {
     with_extensions(&mut scene, 1);
     (1..50).for_each(|port| drop(scene.receive(1, listens_on(port))));
     assert_eq!(scene.remote(1).listens_at, [SocketAddr::new(address(1).ip(), 1)]);
+}
+
+#[test]
+fn other_peers_at_its_address_are_dialed_as_soon_as_a_neighbor_tells_its_port_or_leaves() {
+    let tells = |scene: &mut Scene| scene.receive(1, listens_on(address(10).port()));
+    let leaves = |scene: &mut Scene| closed(scene, 1);
+    for unblock in [tells, leaves] {
+        let mut scene = Scene::new(bits([]));
+        with_extensions(&mut scene, 1);
+        let named = scene.handle(Input::PeerNamed { address: address(11) });
+        assert_eq!(dials(&named), []);
+        assert_eq!(dials(&unblock(&mut scene)), [address(11)]);
+    }
 }
 
 #[test]

@@ -138,6 +138,29 @@ fn the_optimistic_unchoke_changes_after_whole_rounds_and_at_least_one() {
 }
 
 #[test]
+fn while_neighbors_gather_none_is_unchoked_and_the_first_round_chooses_among_all() {
+    let mut last_unchoked = 0;
+    for seed in 0..20 {
+        let mut scene = Scene::with_seed(bits([0]), seed, |c| c.gathering = Some(SECOND));
+        for peer in 1..=8 {
+            scene.neighbor(peer, bits([]));
+            scene.receive(peer.into(), Message::Interested);
+        }
+        scene.wait(SECOND - Duration::from_millis(1));
+        assert_eq!(unchoked(&scene), [] as [u64; 0]);
+        scene.wait(Duration::from_millis(1));
+        assert_eq!(unchoked(&scene).len(), 5);
+        last_unchoked += u32::from(!scene.remote(8).am_choking);
+        // The next round comes ten seconds later, and free slots are given at once from now on.
+        scene.neighbor(9, bits([]));
+        scene.receive(unchoked(&scene)[0], Message::NotInterested);
+        assert_eq!(unchoked(&scene).len(), 5);
+        assert_eq!(scene.torrent.uploads.next_round(), Moment::START + 11 * SECOND);
+    }
+    assert!((8..=17).contains(&last_unchoked), "the last to come: {last_unchoked} times of 20");
+}
+
+#[test]
 fn between_rounds_a_peer_that_waits_gets_a_free_slot_and_takes_none_from_another() {
     let mut scene = Scene::with(bits([0]), |config| config.slots = 1);
     for peer in 1..=3 {

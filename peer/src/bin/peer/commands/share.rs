@@ -104,7 +104,7 @@ fn run(
         start: Start { config, geometry, have, seed: rng.u64(..), at: Moment::START },
         listeners: listen::listen(sharing.listen)?,
         dial_from: listen::dial_from(sharing.listen),
-        named: sharing.peers.iter().map(|&address| (Moment::START, address)).collect(),
+        named: sharing.peers.clone(),
         names: BTreeMap::new(),
         rng,
         leave,

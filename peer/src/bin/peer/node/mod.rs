@@ -13,7 +13,7 @@
 mod connection;
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub(crate) struct Session {
     pub(crate) listeners: Vec<std::net::TcpListener>,
     /// The address that we dial from, if not from any.
     pub(crate) dial_from: Option<IpAddr>,
-    /// Peers that the user named, and when to dial them; in the order of the times.
-    pub(crate) named: VecDeque<(Moment, SocketAddr)>,
+    /// Peers that the user named.
+    pub(crate) named: Vec<SocketAddr>,
     /// Names of peers, by their ids.
     pub(crate) names: BTreeMap<PeerId, Arc<str>>,
     /// For the announcer.
@@ -200,6 +200,9 @@ impl Node {
     }
 
     fn run(&mut self) -> Result<Ended> {
+        for address in std::mem::take(&mut self.session.named) {
+            self.tell(Input::PeerNamed { address })?;
+        }
         let mut events = Events::with_capacity(1024);
         loop {
             let complete = self.torrent.is_complete();
@@ -221,23 +224,11 @@ impl Node {
                 self.take_notice(notice)?;
             }
             self.end_overdue()?;
-            self.dial_named()?;
             if self.torrent.next_timeout().is_some_and(|time| time <= self.now) {
                 self.tell(Input::TimedOut)?;
             }
             self.session.reporter.progress(&self.torrent, self.now);
         }
-    }
-
-    /// Tells the core of the named peers whose time has come.
-    fn dial_named(&mut self) -> Result<()> {
-        while let Some(&(at, address)) = self.session.named.front()
-            && at <= self.now
-        {
-            self.session.named.pop_front();
-            self.tell(Input::PeerNamed { address })?;
-        }
-        Ok(())
     }
 
     /// The poll timeout; `None` waits forever.
@@ -247,8 +238,7 @@ impl Node {
         }
         let now = self.session.clock.now();
         let reporter = self.session.reporter.next_due();
-        let named = self.session.named.front().map(|&(at, _)| at);
-        [self.torrent.next_timeout(), reporter, self.accept_at, named]
+        [self.torrent.next_timeout(), reporter, self.accept_at]
             .into_iter()
             .chain(self.connections.values().map(|connection| connection.deadline))
             .flatten()

@@ -11,7 +11,6 @@
 mod board;
 mod table;
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -26,7 +25,7 @@ use common::metainfo::{CreateOptions, Metainfo};
 use common::moment::Moment;
 use fastrand::Rng;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
-use peer::demo::{CHUNK_SIZE, Ledger, Member, Role, SAMPLE_LENGTH, Setup, dials};
+use peer::demo::{CHUNK_SIZE, Ledger, Member, Role, SAMPLE_LENGTH, Setup};
 use peer::record::Start;
 use peer::units::{rate, size};
 use tempfile::TempDir;
@@ -46,10 +45,6 @@ const SAMPLE_NAME: &str = "sample.bin";
 
 /// How often to draw the board, and to see whether the swarm has finished.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-
-/// When all members dial each other: by then all of their loops run. At the same moment, so that
-/// which of them find free slots does not depend on their upload limits.
-const FIRST_DIAL: Duration = Duration::from_millis(300);
 
 /// Shares a file among peers on this machine; ends when all have it and every copy was checked.
 pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
@@ -171,20 +166,13 @@ impl Swarm<'_> {
         for member in &self.members {
             let Some(storage) = self.storage(member)? else { return Ok(None) };
             let listener = listen::bind(LOOPBACK).context("cannot listen on 127.0.0.1")?;
-            let address = listener.local_addr().context("cannot look up our own address")?;
-            prepared.push((member, storage, listener, address));
-        }
-        // They know each other: they have been in the swarm for a while.
-        let mut named = vec![VecDeque::new(); prepared.len()];
-        for (dialing, dialed) in dials(prepared.len(), rng) {
-            named[dialing].push_back((Moment::START + FIRST_DIAL, prepared[dialed].3));
+            prepared.push((member, storage, listener));
         }
         start_tracker(tracker)?;
         let clock = Clock::start();
-        let sessions =
-            prepared.into_iter().zip(named).map(|((member, storage, listener, _), named)| {
-                self.session(member, storage, listener, named, clock, rng.fork())
-            });
+        let sessions = prepared.into_iter().map(|(member, storage, listener)| {
+            self.session(member, storage, listener, clock, rng.fork())
+        });
         let threads = sessions.collect::<Vec<_>>().into_iter().map(|(name, session)| {
             thread::Builder::new().name(name).spawn(move || node::run(session))
         });
@@ -217,7 +205,6 @@ impl Swarm<'_> {
         member: &Member,
         storage: Storage,
         listener: TcpListener,
-        named: VecDeque<(Moment, SocketAddr)>,
         clock: Clock,
         mut rng: Rng,
     ) -> (String, Session) {
@@ -250,7 +237,7 @@ impl Swarm<'_> {
             },
             listeners: vec![listener],
             dial_from: None,
-            named,
+            named: Vec::new(),
             names: self.members.iter().map(|m| (m.peer_id, Arc::clone(&m.name))).collect(),
             rng,
             leave: false,
@@ -341,11 +328,9 @@ fn bind_tracker() -> Result<Server> {
     Server::bind(&config).context("cannot start the tracker")
 }
 
-/// Starts the tracker, which ends with the process. It does not answer before all members have met:
-/// it would introduce them in the order in which their threads start.
+/// Starts the tracker, which ends with the process.
 fn start_tracker(tracker: Server) -> Result<()> {
     let run = move || {
-        thread::sleep(2 * FIRST_DIAL);
         if let Err(error) = tracker.run() {
             say(format_args!("the tracker failed: {error}"));
         }
