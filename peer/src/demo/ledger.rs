@@ -18,6 +18,7 @@ pub struct Ledger {
     members: Vec<Member>,
     /// In the order of the members.
     records: Vec<Record>,
+    promotions: u32,
 }
 
 /// The part of one member.
@@ -61,7 +62,7 @@ impl Ledger {
             .iter()
             .map(|member| Record { have: member.have.count(), ..Record::default() })
             .collect();
-        Self { geometry, members, records }
+        Self { geometry, members, records, promotions: 0 }
     }
 
     /// The members with their records.
@@ -104,6 +105,11 @@ impl Ledger {
         Some((place + 1) as f64 / (self.members.len() - 1) as f64)
     }
 
+    /// How many neighbors earned the slot that they had been given optimistically, over all members.
+    pub fn promotions(&self) -> u32 {
+        self.promotions
+    }
+
     /// How many chunks the file has.
     pub fn chunks(&self) -> u32 {
         self.geometry.piece_count()
@@ -129,6 +135,7 @@ impl Ledger {
                 self.end_of_service(own, peer.peer_id, at);
                 self.received(own, peer.peer_id, *downloaded);
             }
+            Decision::KeepUnchoked { promoted: true, .. } => self.promotions += 1,
             Decision::Verified { have, .. } => self.records[own].have = *have,
             Decision::Complete { .. } => self.records[own].finished = Some(at),
             Decision::Connect { .. }

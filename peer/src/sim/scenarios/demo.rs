@@ -32,7 +32,7 @@ pub struct Measured {
     /// over and they had no better one.
     pub below_cut: usize,
     /// How many optimistic unchokes, of all peers, brought a neighbor into a top four.
-    pub promoted: usize,
+    pub promoted: u32,
 }
 
 /// Of [`Measured::correlation`]: peers that upload more finish sooner.
@@ -46,7 +46,6 @@ struct Watch {
     ledger: Ledger,
     watched: HostId,
     below_cut: usize,
-    promoted: usize,
 }
 
 impl Observer for Watch {
@@ -62,8 +61,6 @@ impl Observer for Watch {
             }
         );
         self.below_cut += usize::from(below_cut && host == self.watched);
-        let promoted = matches!(decision, Decision::KeepUnchoked { promoted: true, .. });
-        self.promoted += usize::from(promoted);
     }
 }
 
@@ -77,7 +74,6 @@ pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
         watched: HostId(setup.watched().into()),
         ledger: Ledger::new(geometry, members.clone()),
         below_cut: 0,
-        promoted: 0,
     };
     let settings = Settings { geometry, announce_interval: Duration::from_secs(1800) };
     let mut world = World::observed_by(watch, settings, seed);
@@ -95,7 +91,7 @@ pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
     let complete = world.run_until(World::all_complete, LONGEST);
     assert!(complete, "the swarm did not complete");
 
-    let Watch { ledger, below_cut, promoted, .. } = &world.observer;
+    let Watch { ledger, below_cut, .. } = &world.observer;
     let bounds = ledger.bounds().expect("all uploads are limited");
     Measured {
         correlation: rank_correlation(&ledger.limits_and_times()),
@@ -103,7 +99,7 @@ pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
         bound: bounds.peer_to_peer,
         rider: ledger.first_free_rider().unwrap_or(1.0),
         below_cut: *below_cut,
-        promoted: *promoted,
+        promoted: ledger.promotions(),
     }
 }
 

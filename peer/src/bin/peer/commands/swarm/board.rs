@@ -7,7 +7,7 @@ use peer::demo::{Ledger, Role};
 const CELLS_PER_LINE: usize = 6;
 
 /// The decisions should keep most of a terminal with 24 lines.
-const MAX_LINES: usize = 3;
+const MAX_LINES: usize = 5;
 
 /// The lines with the members' progress.
 pub(super) struct Board {
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn of_many_members_the_last_are_counted() {
         let lines = lines_of(50);
-        assert_eq!(lines.len(), 3);
-        assert!(lines[2].ends_with("and 34 more"), "{}", lines[2]);
+        assert_eq!(lines.len(), 5);
+        assert!(lines[4].ends_with("and 22 more"), "{}", lines[4]);
     }
 }

@@ -23,9 +23,11 @@ pub(super) fn text(ledger: &Ledger) -> String {
         let pairs = ledger.limits_and_times();
         if pairs.len() > 2 {
             let correlation = rank_correlation(&pairs);
+            let promotions = ledger.promotions();
             writeln!(
                 text,
-                "Rank correlation of upload limit and finishing time: {correlation:.2}\n"
+                "Rank correlation of upload limit and finishing time: {correlation:.2}\n\
+                 Optimistic unchokes that found one of the fastest, over all peers: {promotions}\n"
             )
             .expect("a String takes all");
         }
