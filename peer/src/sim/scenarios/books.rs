@@ -6,16 +6,16 @@ use common::geometry::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
 use common::moment::Moment;
 use common::report::Identity;
 
-use super::Swarm;
+use super::swarm::{Follow, Swarm};
 use crate::choker::UnchokeReason;
 use crate::decision::Decision;
 use crate::sim::world::host_with;
 use crate::sim::{HostId, Observer};
 
 /// The books of a run.
-#[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct Books<'a> {
     geometry: Geometry,
+    pub(super) follow: &'a mut dyn Follow,
     peers: Vec<Account>,
     /// Which chunks a peer has that did not bring them.
     spread: Vec<bool>,
@@ -39,11 +39,11 @@ struct Account {
     regular: Vec<u32>,
 }
 
-impl Books {
-    pub(super) fn new(geometry: Geometry) -> Self {
+impl<'a> Books<'a> {
+    pub(super) fn new(geometry: Geometry, follow: &'a mut dyn Follow) -> Self {
         let missing = geometry.piece_count() as usize;
         let spread = vec![false; missing];
-        Self { geometry, peers: Vec::new(), spread, missing, first_copy: None, digest: 0 }
+        Self { geometry, follow, peers: Vec::new(), spread, missing, first_copy: None, digest: 0 }
     }
 
     /// The next peer joins with these chunks.
@@ -82,8 +82,9 @@ impl Books {
     }
 }
 
-impl Observer for Books {
+impl Observer for Books<'_> {
     fn decision(&mut self, at: Moment, host: HostId, decision: Decision) {
+        self.follow.decision(at, host, &decision);
         match decision {
             Decision::Verified { chunk, .. } => {
                 let piece = self.geometry.piece(chunk).expect("the core has checked it");
@@ -112,17 +113,22 @@ impl Observer for Books {
         let account = &mut self.peers[to.0 as usize];
         account.arrived[piece.as_usize()] += block.length();
         account.bytes += u64::from(block.length());
-        let words =
-            [at.as_nanos(), from.0.into(), to.0.into(), piece.get().into(), block.begin().into()];
-        for word in words {
-            // FNV's step, a word at a time.
-            self.digest = (self.digest ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
-        }
+        self.digest = digest(self.digest, at, from, to, block);
     }
 }
 
+/// The digest of all deliveries, after one more.
+pub(super) fn digest(before: u64, at: Moment, from: HostId, to: HostId, block: Block) -> u64 {
+    let piece = block.piece().get();
+    let words = [at.as_nanos(), from.0.into(), to.0.into(), piece.into(), block.begin().into()];
+    words.into_iter().fold(before, |digest, word| {
+        // FNV's step, a word at a time.
+        (digest ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
+    })
+}
+
 /// Panics if the books of a swarm do not balance.
-pub(super) fn audit(swarm: &Swarm) {
+pub(super) fn audit(swarm: &Swarm<'_>) {
     let (world, books) = (&swarm.world, &swarm.world.observer);
     let time = world.elapsed().as_nanos();
     let (mut sent, mut received) = (0, 0);

@@ -6,50 +6,88 @@
 
 use std::time::Duration;
 
-use common::geometry::Geometry;
+use common::geometry::{Block, Geometry};
 use common::moment::Moment;
 use fastrand::Rng;
 
-use super::{Band, LONGEST};
-use crate::choker::{ChokeReason, Strategy};
+use super::books;
+use super::swarm::LONGEST;
+use super::{
+    Accept, Anchor, Band, Context, Entry, Expect, Follow, Kind, Measure, Parameter, Parameters,
+    Read, Run, Scenario, Stopped, Variation,
+};
+use crate::choker::ChokeReason;
 use crate::decision::Decision;
 use crate::demo::{CHUNK_SIZE, Ledger, SAMPLE_LENGTH, Setup, rank_correlation};
 use crate::sim::{Conduct, HostId, Link, Observer, Participant, Settings, World};
 use crate::torrent::Config;
 
-/// What a run shows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
-    /// Spearman's correlation of upload limit and finishing time, over the peers that upload.
-    pub correlation: f64,
-    /// Seconds until every peer had everything.
-    pub time: f64,
-    /// The least time for that (K&R 2.5), in seconds.
-    pub bound: f64,
-    /// The place of the first free rider to finish, over the number of peers.
-    pub rider: f64,
-    /// How many neighbors the watched peer choked because of their rank, or because their turn was
-    /// over and they had no better one.
-    pub below_cut: usize,
-    /// How many optimistic unchokes, of all peers, brought a neighbor into a top four.
-    pub promoted: u32,
-}
+/// The scenario.
+pub const SCENARIO: Scenario = Scenario {
+    name: "demo",
+    about: "what `peer swarm` shows: peers that upload more finish sooner",
+    rule: Entry {
+        anchor: Anchor {
+            source: "Kurose & Ross, section 2.5, on tit-for-tat",
+            read: Read::Text,
+            says: "a peer that uploads at a higher rate finds better trading partners and has the \
+                   file sooner; how clear that is after a minute and a half is measured",
+        },
+        parameters: PARAMETERS,
+        run,
+        runs: 5,
+        variations: VARIATIONS,
+        short: &[],
+    },
+};
 
-/// Of [`Measured::correlation`]: peers that upload more finish sooner.
-pub const CORRELATION: Band = Band::new(-1.0, -0.6);
+#[rustfmt::skip]
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("peers", "Peers that upload as well", "24", Kind::Count(3, 50)),
+    Parameter::new("free-riders", "Peers that only download", "1", Kind::Count(0, 10)),
+    Parameter::new("upload-limit", "Upload limit of the fastest peer", "360KB", Kind::Rate),
+    Parameter::new("head-start", "Part of the chunks that each peer begins with, in percent", "50", Kind::Count(0, 90)),
+    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+];
 
-/// Of [`Measured::rider`]: free riders are among the last third.
-pub const RIDER: Band = Band::new(0.66, 1.0);
+#[rustfmt::skip]
+const VARIATIONS: &[Variation] = &[
+    Variation::new("a choker without tit-for-tat", &[("choker", "random")], 5, &[Expect::Misses("rank correlation")]),
+    Variation::new(
+        "peers that begin with nothing wait for the seed, whatever they give",
+        &[("head-start", "0")],
+        3,
+        &[Expect::Misses("rank correlation"), Expect::Ratio("time", Band::new(1.0, 1.4))],
+    ),
+];
+
+/// Peers that upload more finish sooner.
+const CORRELATION: Band = Band::new(-1.0, -0.6);
+
+/// Free riders are among the last third.
+const RIDER: Band = Band::new(0.66, 1.0);
+
+/// A student should not wait longer, in seconds.
+const LONGEST_DEMO: f64 = 90.0;
+
+/// More than there ever are.
+const MANY: f64 = 1e6;
 
 /// Keeps the books, and counts what is seen of one peer.
-struct Watch {
+struct Watch<'a> {
     ledger: Ledger,
     watched: HostId,
-    below_cut: usize,
+    /// How many neighbors the watched peer choked because of their rank, or because their turn was
+    /// over and they had no better one.
+    below_cut: u32,
+    /// Of all deliveries.
+    digest: u64,
+    follow: &'a mut dyn Follow,
 }
 
-impl Observer for Watch {
+impl Observer for Watch<'_> {
     fn decision(&mut self, at: Moment, host: HostId, decision: Decision) {
+        self.follow.decision(at, host, &decision);
         let member = self.ledger.members()[host.0 as usize].peer_id;
         self.ledger.decision(member, at, &decision);
         let below_cut = matches!(
@@ -60,12 +98,24 @@ impl Observer for Watch {
                 ..
             }
         );
-        self.below_cut += usize::from(below_cut && host == self.watched);
+        self.below_cut += u32::from(below_cut && host == self.watched);
+    }
+
+    fn delivered(&mut self, at: Moment, from: HostId, to: HostId, block: Block) {
+        self.digest = books::digest(self.digest, at, from, to, block);
     }
 }
 
 /// Lets the swarm trade until every peer has everything.
-pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
+fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+    let count = |name| u16::try_from(parameters.count(name)).expect("at most 50");
+    let setup = Setup {
+        peers: count("peers"),
+        free_riders: count("free-riders"),
+        upload_limit: Some(parameters.rate("upload-limit")),
+        head_start: u8::try_from(parameters.count("head-start")).expect("at most 90"),
+    };
+    let seed = context.seed;
     let geometry =
         Geometry::new(SAMPLE_LENGTH, CHUNK_SIZE.into()).expect("the sample fits a torrent");
     let mut rng = Rng::with_seed(seed);
@@ -74,11 +124,13 @@ pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
         watched: HostId(setup.watched().into()),
         ledger: Ledger::new(geometry, members.clone()),
         below_cut: 0,
+        digest: 0,
+        follow: context.follow,
     };
     let settings = Settings { geometry, announce_interval: Duration::from_secs(1800) };
     let mut world = World::observed_by(watch, settings, seed);
     for member in members {
-        let common = Config { choker, ..world.config() };
+        let common = Config { choker: parameters.choker("choker"), ..world.config() };
         world.add_peer(Participant {
             config: member.config(&common),
             link: LOOPBACK,
@@ -88,56 +140,35 @@ pub fn run(setup: &Setup, choker: Strategy, seed: u64) -> Measured {
             conduct: Conduct::Honest,
         });
     }
-    let complete = world.run_until(World::all_complete, LONGEST);
-    assert!(complete, "the swarm did not complete");
-
-    let Watch { ledger, below_cut, .. } = &world.observer;
-    let bounds = ledger.bounds().expect("all uploads are limited");
-    Measured {
-        correlation: rank_correlation(&ledger.limits_and_times()),
-        time: ledger.time().expect("the swarm is complete"),
-        bound: bounds.peer_to_peer,
-        rider: ledger.first_free_rider().unwrap_or(1.0),
-        below_cut: *below_cut,
-        promoted: ledger.promotions(),
+    if !world.run_until(World::all_complete, LONGEST) {
+        return Err(Stopped::Impossible("the swarm did not complete".to_owned()));
     }
+
+    let Watch { ledger, below_cut, digest, .. } = &world.observer;
+    let bound = ledger.bounds().expect("all uploads are limited").peer_to_peer;
+    let each = |band| Accept::Each(band);
+    // A limiter lets 50 ms pass at once.
+    let times = Band::new(bound - 0.05, LONGEST_DEMO);
+    let correlation = rank_correlation(&ledger.limits_and_times());
+    let time = ledger.time().expect("the swarm is complete");
+    let mut measures = vec![
+        Measure::new("rank correlation of upload limit and finishing time", "", correlation)
+            .accept(each(CORRELATION)),
+        Measure::new("time", "s", time).predicted(bound).accept(each(times)),
+    ];
+    if let Some(rider) = ledger.first_free_rider() {
+        let what = "place of the first free rider, of 1";
+        measures.push(Measure::new(what, "", rider).accept(each(RIDER)));
+    }
+    for (what, count, least) in [
+        ("chokes below the cut that the watched peer tells", *below_cut, 3.0),
+        ("optimistic unchokes that found one of the fastest", ledger.promotions(), 10.0),
+    ] {
+        let band = Band::new(least, MANY);
+        measures.push(Measure::new(what, "", f64::from(count)).accept(each(band)));
+    }
+    Ok(Run { seed, measures, series: Vec::new(), digest: *digest })
 }
 
 /// Only the upload limits slow the members down.
 const LOOPBACK: Link = Link { up: 1 << 30, down: 1 << 30, delay: Duration::from_micros(50) };
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Spread, runs};
-    use super::*;
-    use crate::choker::{random, textbook};
-
-    #[test]
-    fn the_default_swarm_shows_that_who_gives_more_finishes_sooner() {
-        let measured = runs(1..6, |seed| run(&Setup::default(), textbook::STRATEGY, seed));
-        for (seed, run) in (1..).zip(&measured) {
-            println!("seed {seed}: {run:?}");
-        }
-        for run in measured {
-            assert!(CORRELATION.contains(run.correlation), "{run:?}");
-            assert!(RIDER.contains(run.rider), "{run:?}");
-            // A limiter lets 50 ms pass at once.
-            assert!(run.time < 90.0 && run.time > run.bound - 0.05, "{run:?}");
-            assert!(run.below_cut >= 3 && run.promoted >= 10, "{run:?}");
-        }
-        // The control: without tit-for-tat it does not matter who gives.
-        let control = runs(1..6, |seed| run(&Setup::default(), random::STRATEGY, seed));
-        let correlation = Spread::of(control.iter().map(|run| run.correlation));
-        println!("random: {correlation}");
-        assert!(!CORRELATION.contains(correlation.mean), "{correlation}");
-    }
-
-    #[test]
-    fn peers_that_begin_with_nothing_wait_for_the_seed_whatever_they_give() {
-        let setup = Setup { head_start: 0, ..Setup::default() };
-        let run = run(&setup, textbook::STRATEGY, 1);
-        println!("{run:?}");
-        assert!(run.time > run.bound && run.time < 1.4 * run.bound, "{run:?}");
-        assert!(!CORRELATION.contains(run.correlation), "{run:?}");
-    }
-}

@@ -16,66 +16,70 @@ use common::bitfield::Bitfield;
 use common::geometry::BLOCK_LENGTH;
 use fastrand::Rng;
 
-use super::{Band, Swarm};
-use crate::choker::{Strategy, free_rider};
+use super::swarm::Swarm;
+use super::{
+    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
+    Scenario, Stopped, Variation,
+};
+use crate::choker::free_rider;
 use crate::sim::Link;
 
-/// The set-up.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameters {
-    /// n; each brings a random half of the chunks.
-    pub contributors: u32,
-    /// How many give nothing.
-    pub riders: u32,
-    /// Their choker.
-    pub choker: Strategy,
-    /// k: how many peers it chooses by rate.
-    pub by_rate: u32,
-    /// s: how many peers it serves.
-    pub serves: u32,
-    /// Seconds.
-    pub time: u32,
-}
+/// The scenario.
+pub const SCENARIO: Scenario = Scenario {
+    name: "free-rider",
+    about: "what a peer gets that gives nothing: what the optimistic unchoke leaves it",
+    rule: Entry {
+        anchor: Anchor {
+            source: "Kurose & Ross, chapter 2, the problem on Bob, who does not upload",
+            read: Read::Text,
+            says: "of n contributors that choose k of the s they serve by rate, he gets \
+                   (s - k) n/(n - k) u/s",
+        },
+        parameters: PARAMETERS,
+        run,
+        runs: 8,
+        variations: VARIATIONS,
+        short: &[("contributors", "20"), ("time", "3000")],
+    },
+};
 
-impl Parameters {
-    /// Bob among 50.
-    pub fn bob(choker: Strategy, by_rate: u32, serves: u32) -> Self {
-        Self { contributors: 50, riders: 1, choker, by_rate, serves, time: 6000 }
-    }
+#[rustfmt::skip]
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("contributors", "n; each brings a random half of the chunks", "50", Kind::Count(5, 1000)),
+    Parameter::new("riders", "How many give nothing", "1", Kind::Count(1, 100)),
+    Parameter::new("choker", "Choker of the contributors", "textbook", Kind::Choker),
+    Parameter::new("by-rate", "k, the peers that it chooses by their rates", "4", Kind::Count(0, 100)),
+    Parameter::new("serves", "s, the peers that it serves", "5", Kind::Count(1, 1000)),
+    Parameter::new("band", "Half the width of the band around what is predicted", "0.08", Kind::Number(0.0, 1.0)),
+    Parameter::new("time", "Seconds to trade", "6000", Kind::Number(60.0, 1e6)),
+];
 
-    /// What each rider gets, in parts of u.
-    pub fn predicted(&self) -> f64 {
-        let (n, k) = (f64::from(self.contributors), f64::from(self.by_rate));
-        let (s, extra) = (f64::from(self.serves), f64::from(self.riders - 1));
-        (s - k) * n / (n + extra - k) / s
-    }
-
-    /// What that leaves to each contributor.
-    pub fn left(&self) -> f64 {
-        let n = f64::from(self.contributors);
-        (n - f64::from(self.riders) * self.predicted()) / n
-    }
-}
-
-/// Rates in parts of u.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
-    /// Of a rider, on average.
-    pub rider: f64,
-    /// Of a contributor, on average.
-    pub contributor: f64,
-    /// The same for two runs only if they are the same.
-    pub digest: u64,
-}
-
-/// The mean over eight runs with the textbook's choker, over what is predicted.
-pub const TEXTBOOK: Band = Band::within(0.08);
-
-/// The same for mainline's.
-pub const MAINLINE: Band = Band::within(0.04);
+/// 1500 s are too short, but where nothing is drawn.
+#[rustfmt::skip]
+const VARIATIONS: &[Variation] = &[
+    Variation::new(
+        "the choker of the reference client",
+        &[("choker", "mainline"), ("by-rate", "3"), ("serves", "4"), ("band", "0.04")],
+        8,
+        &[Expect::Holds],
+    ),
+    Variation::new("two identities", &[("riders", "2")], 4, &[Expect::Holds]),
+    Variation::new(
+        "the reference client's choker held against the formula for the book's",
+        &[("choker", "mainline")],
+        8,
+        &[Expect::Misses("a rider")],
+    ),
+    Variation::new(
+        "contributors that unchoke everybody",
+        &[("choker", "unchoke-all"), ("time", "1500")],
+        3,
+        &[Expect::exceeds(3.0, "a rider")],
+    ),
+];
 
 /// What the contributors get, over what is predicted.
-pub const CONTRIBUTORS: Band = Band::within(0.005);
+const CONTRIBUTORS: Band = Band::within(0.005);
 
 /// u: a peer that serves five sends each five blocks a round.
 const UPLOAD: u64 = 5 * BLOCK_LENGTH as u64 / 2;
@@ -83,39 +87,61 @@ const UPLOAD: u64 = 5 * BLOCK_LENGTH as u64 / 2;
 /// Blocks of a chunk.
 const BLOCKS: u32 = 64;
 
-/// Lets the swarm trade.
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
-pub fn run(parameters: &Parameters, seed: u64) -> Measured {
-    let Parameters { contributors, riders, choker, time, .. } = *parameters;
+fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+    let (contributors, riders) = (parameters.count("contributors"), parameters.count("riders"));
+    let (k, s) = (parameters.count("by-rate"), parameters.count("serves"));
+    if k >= s || k >= contributors {
+        let why =
+            format!("by-rate {k} must be less than serves {s} and contributors {contributors}");
+        return Err(Stopped::Impossible(why));
+    }
+    let time = parameters.number("time");
+    let (n, k, s) = (f64::from(contributors), f64::from(k), f64::from(s));
+    let predicted = (s - k) * n / (n + f64::from(riders - 1) - k) / s;
+    let left = (n - f64::from(riders) * predicted) / n;
+
     // No peer finishes: half of the file is a third more than any peer can download.
-    let wanted = u64::from(time) * UPLOAD * 4 / 3 / u64::from(BLOCKS * BLOCK_LENGTH);
-    let chunks = 2 * u32::try_from(wanted).expect("hours, not years");
-    let mut swarm = Swarm::new(chunks, BLOCKS, seed);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    let wanted = (time * UPLOAD as f64 * 4.0 / 3.0 / f64::from(BLOCKS * BLOCK_LENGTH)) as u32 + 1;
+    let (chunks, seed) = (2 * wanted, context.seed);
+    let mut swarm = Swarm::new(chunks, BLOCKS * BLOCK_LENGTH, context)?;
     let mut rng = Rng::with_seed(seed);
     let link = Link::new(UPLOAD, 20 * UPLOAD);
+    // Every peer is a neighbor of every other.
+    let neighbors = (contributors + riders) as usize * 4 / 3 + 1;
     let givers: Vec<_> = (0..contributors)
         .map(|_| {
-            let half = half(chunks, &mut rng);
-            swarm.join(half, link, |config| config.choker = choker)
+            swarm.join(half(chunks, &mut rng), link, |config| {
+                config.choker = parameters.choker("choker");
+                config.max_neighbors = config.max_neighbors.max(neighbors);
+            })
         })
         .collect();
     let takers: Vec<_> = (0..riders)
         .map(|_| {
-            let choker = free_rider::STRATEGY;
-            swarm.join(swarm.nothing(), link, |config| config.choker = choker)
+            swarm.join(swarm.nothing(), link, |config| {
+                config.choker = free_rider::STRATEGY;
+                config.max_neighbors = config.max_neighbors.max(neighbors);
+            })
         })
         .collect();
-    swarm.run_for(Duration::from_secs(time.into()));
+    swarm.run_for(Duration::from_secs_f64(time))?;
 
     let rate = |peers: &[_]| {
         let bytes: u64 = peers.iter().map(|&peer| swarm.downloaded(peer)).sum();
-        bytes as f64 / peers.len() as f64 / (UPLOAD * u64::from(time)) as f64
+        bytes as f64 / peers.len() as f64 / (UPLOAD as f64 * time)
     };
-    Measured {
-        rider: rate(&takers),
-        contributor: rate(&givers),
-        digest: swarm.world.observer.digest,
-    }
+    let band = Band::within(parameters.number("band")).times(predicted);
+    let measures = vec![
+        Measure::new("a rider gets", "u", rate(&takers))
+            .predicted(predicted)
+            .accept(Accept::Mean(band)),
+        Measure::new("a contributor gets", "u", rate(&givers))
+            .predicted(left)
+            .accept(Accept::Mean(CONTRIBUTORS.times(left))),
+    ];
+    Ok(Run { seed, measures, series: Vec::new(), digest: swarm.world.observer.digest })
 }
 
 /// A random half of the chunks.
@@ -123,53 +149,4 @@ fn half(chunks: u32, rng: &mut Rng) -> Bitfield {
     let mut half = Bitfield::empty(chunks);
     Bitfield::full(chunks).iter().filter(|_| rng.bool()).for_each(|piece| half.insert(piece));
     half
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Spread, assert_repeatable, runs};
-    use super::*;
-    use crate::choker::{mainline, textbook, unchoke_all};
-
-    /// What a rider gets over so many runs, in parts of u.
-    fn rider(parameters: &Parameters, seeds: u64) -> f64 {
-        let runs = runs(0..seeds, |seed| run(parameters, seed));
-        let rider = Spread::of(runs.iter().map(|run| run.rider));
-        let others = Spread::of(runs.iter().map(|run| run.contributor));
-        let Parameters { choker, riders, .. } = parameters;
-        let (predicted, left) = (parameters.predicted(), parameters.left());
-        println!("{choker}, {riders} riders: predicted {predicted:.4}, measured {rider}");
-        println!("  the others: predicted {left:.4}, measured {others}");
-        assert!(CONTRIBUTORS.contains(others.mean / left), "{others}, predicted {left}");
-        rider.mean
-    }
-
-    #[test]
-    fn bob_lives_on_optimistic_unchokes_alone() {
-        let bob = Parameters::bob(textbook::STRATEGY, 4, 5);
-        let textbook = rider(&bob, 8);
-        assert!(TEXTBOOK.contains(textbook / bob.predicted()), "{textbook}");
-        let bob = Parameters::bob(mainline::STRATEGY, 3, 4);
-        let mainline = rider(&bob, 8);
-        assert!(MAINLINE.contains(mainline / bob.predicted()), "{mainline}");
-        assert!(mainline > 1.15 * textbook, "the chokers differ: {mainline}, {textbook}");
-        // The control: without tit-for-tat he gets u, more than all the others.
-        let all = Parameters { time: 1500, ..Parameters::bob(unchoke_all::STRATEGY, 0, 50) };
-        let unchoke_all = rider(&all, 3);
-        assert!(Band::within(0.02).contains(unchoke_all), "{unchoke_all}");
-    }
-
-    #[test]
-    fn under_two_identities_bob_gets_twice_as_much() {
-        let parameters = Parameters { riders: 2, ..Parameters::bob(textbook::STRATEGY, 4, 5) };
-        let each = rider(&parameters, 4);
-        assert!(TEXTBOOK.contains(each / parameters.predicted()), "{each}");
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_bytes() {
-        let bob = Parameters::bob(textbook::STRATEGY, 4, 5);
-        let parameters = Parameters { contributors: 10, time: 300, ..bob };
-        assert_repeatable(|seed| run(&parameters, seed));
-    }
 }

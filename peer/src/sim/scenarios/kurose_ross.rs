@@ -9,173 +9,153 @@
 //! The book's figure has F/u = 1 hour, u_s = 10 u, and d too large to matter. A swarm of this core
 //! must come close to the bound, and cannot be below it.
 
-use common::geometry::BLOCK_LENGTH;
-
-use super::{Band, Swarm, last};
+use super::swarm::Swarm;
+use super::{
+    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
+    Scenario, Series, Stopped, Variation, last,
+};
 use crate::choker::{Strategy, free_rider};
-use crate::picker::Order;
 use crate::sim::Link;
 
-/// The set-up.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameters {
-    /// N.
-    pub peers: u32,
-    /// Chunks in the file.
-    pub chunks: u32,
-    /// Blocks of 16 KiB in a chunk.
-    pub blocks: u32,
-    /// u: bytes a second that each peer uploads.
-    pub upload: u64,
-    /// u_s / u.
-    pub seed_ratio: u64,
-    /// The choker of the peers.
-    pub choker: Strategy,
-    /// In which order they begin chunks.
-    pub order: Order,
-}
+/// The scenario.
+pub const SCENARIO: Scenario = Scenario {
+    name: "kurose-ross",
+    about: "the time to distribute a file: client-server grows with N, P2P does not",
+    rule: Entry {
+        anchor: Anchor {
+            source: "Kurose & Ross, section 2.5, the figure of client-server against P2P",
+            read: Read::Text,
+            says: "client-server takes max{N F/u_s, F/d}; P2P at least \
+                   max{F/u_s, F/d, N F/(u_s + N u)}",
+        },
+        parameters: PARAMETERS,
+        run,
+        runs: 3,
+        variations: VARIATIONS,
+        short: &[("peers", "1,10,30"), ("chunks", "400")],
+    },
+};
 
-impl Parameters {
-    /// The book's figure for so many peers, with chunks of 192 KiB: each of five neighbors that a
-    /// peer serves gets five blocks a round.
-    pub fn book(peers: u32) -> Self {
-        Self::with_chunks_of(12, peers)
-    }
+/// Chunks of 192 KiB: each of five neighbors that a peer serves gets five blocks a round.
+#[rustfmt::skip]
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("peers", "N, the peers beside the seed", "1,5,10,20,30", Kind::Counts(1, 1000)),
+    Parameter::new("chunks", "Chunks in the file", "800", Kind::Count(1, 100_000)),
+    Parameter::new("chunk-size", "Size of a chunk; F is all of them", "192KiB", Kind::ChunkSize),
+    Parameter::new("upload", "u, what each peer uploads; by default F/u is an hour", "43690B", Kind::Rate),
+    Parameter::new("seed-upload", "u_s, what the seed uploads", "436900B", Kind::Rate),
+    Parameter::new("download", "d, what each peer can download", "4369000B", Kind::Rate),
+    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::new("order", "In which order the peers begin chunks", "rarest-first", Kind::Order),
+];
 
-    /// The same with chunks of another length, and with rates to match, so that F/u stays an hour.
-    fn with_chunks_of(blocks: u32, peers: u32) -> Self {
-        let chunks = 800;
-        let upload = u64::from(chunks * blocks) * u64::from(BLOCK_LENGTH) / 3600;
-        let (choker, order) = Default::default();
-        Self { peers, chunks, blocks, upload, seed_ratio: 10, choker, order }
-    }
-
-    /// The same with peers that do not upload.
-    pub fn client_server(self) -> Self {
-        Self { choker: free_rider::STRATEGY, ..self }
-    }
-}
-
-/// What a run gives, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
-    /// When the last peer had everything.
-    pub distribution: f64,
-    /// When the peers had everything, on average.
-    pub mean_completion: f64,
-    /// The bound for P2P.
-    pub p2p: f64,
-    /// The time that client-server takes.
-    pub client_server: f64,
-    /// The same for two runs only if they are the same.
-    pub digest: u64,
-}
+#[rustfmt::skip]
+const VARIATIONS: &[Variation] = &[
+    Variation::new("the choker of the reference client", &[("choker", "mainline")], 3, &[Expect::Holds]),
+    Variation::new("chunks in order", &[("order", "in-order"), ("peers", "30")], 3, &[Expect::exceeds(1.2, "P2P")]),
+    Variation::new("peers that unchoke nobody", &[("choker", "free-rider"), ("peers", "30")], 3, &[Expect::exceeds(2.0, "P2P")]),
+];
 
 /// P2P, measured over the bound.
-pub const P2P: Band = Band::new(1.0, 1.04);
+const P2P: Band = Band::new(1.0, 1.04);
 
 /// Client-server, measured over predicted.
-pub const CLIENT_SERVER: Band = Band::new(1.0, 1.02);
+const CLIENT_SERVER: Band = Band::new(1.0, 1.02);
 
-/// How many times faster the downlinks are than the seed's uplink.
-const DOWN_RATIO: u64 = 10;
+fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+    let (mut measures, mut digest) = (Vec::new(), 0_u64);
+    let lines = ["P2P", "P2P, the bound", "client-server", "client-server, predicted"];
+    let mut points: [Vec<(f64, f64)>; 4] = Default::default();
+    for peers in parameters.counts("peers") {
+        let predicted = predict(parameters, peers);
+        let n = f64::from(peers);
+        let mut measure = |architecture: &str, choker, bound: f64, band: Band| {
+            let (time, delivered) = distribute(parameters, peers, choker, context)?;
+            digest = digest.rotate_left(1) ^ delivered;
+            let what = format!("{architecture}, N = {peers}");
+            let accept = Accept::Each(band.times(bound));
+            measures.push(Measure::new(what, "s", time).predicted(bound).accept(accept));
+            Ok::<_, Stopped>(time)
+        };
+        let p2p = measure("P2P", parameters.choker("choker"), predicted.p2p, P2P)?;
+        let client_server =
+            measure("client-server", free_rider::STRATEGY, predicted.client_server, CLIENT_SERVER)?;
+        for (line, time) in
+            points.iter_mut().zip([p2p, predicted.p2p, client_server, predicted.client_server])
+        {
+            line.push((n, time));
+        }
+    }
+    let series = (0..).zip(lines).zip(points).map(|((number, name), points)| Series {
+        name: name.to_owned(),
+        predicted: number % 2 == 1,
+        points,
+    });
+    Ok(Run { seed: context.seed, measures, series: series.collect(), digest })
+}
 
-/// Distributes the file once.
+/// Seconds.
+struct Predicted {
+    p2p: f64,
+    client_server: f64,
+}
+
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
-pub fn run(parameters: &Parameters, seed: u64) -> Measured {
-    let Parameters { peers, chunks, blocks, upload, seed_ratio, choker, order } = *parameters;
-    let mut swarm = Swarm::new(chunks, blocks, seed);
-    let seed_upload = seed_ratio * upload;
-    let down = DOWN_RATIO * seed_upload;
-    swarm.join(swarm.everything(), Link::new(seed_upload, down), |_| {});
+fn predict(parameters: &Parameters, peers: u32) -> Predicted {
+    let rate = |name| parameters.rate(name) as f64;
+    let (n, u, u_s, d) = (f64::from(peers), rate("upload"), rate("seed-upload"), rate("download"));
+    let f = f64::from(parameters.count("chunks")) * f64::from(parameters.chunk_size("chunk-size"));
+    Predicted {
+        p2p: (f / u_s).max(f / d).max(n * f / (u_s + n * u)),
+        client_server: (n * f / u_s).max(f / d),
+    }
+}
+
+/// When the last peer had everything, in seconds, and the digest of the run.
+fn distribute(
+    parameters: &Parameters,
+    peers: u32,
+    choker: Strategy,
+    context: &mut Context<'_>,
+) -> Result<(f64, u64), Stopped> {
+    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
+    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
+    let down = parameters.rate("download");
+    swarm.join(swarm.everything(), Link::new(parameters.rate("seed-upload"), down), |_| {});
+    let link = Link::new(parameters.rate("upload"), down);
     let joined = (0..peers).map(|_| {
-        swarm.join(swarm.nothing(), Link::new(upload, down), |config| {
-            (config.choker, config.order) = (choker, order);
+        swarm.join(swarm.nothing(), link, |config| {
+            (config.choker, config.order) = (choker, parameters.order("order"));
         })
     });
     let joined: Vec<_> = joined.collect();
-    swarm.run_until_complete();
-
-    let times: Vec<_> = joined.iter().map(|&peer| swarm.completed_at(peer)).collect();
-    let (n, f) = (f64::from(peers), swarm.geometry.total_length() as f64);
-    let (u, u_s, d) = (upload as f64, seed_upload as f64, down as f64);
-    Measured {
-        mean_completion: times.iter().sum::<f64>() / n,
-        distribution: last(times),
-        p2p: (f / u_s).max(f / d).max(n * f / (u_s + n * u)),
-        client_server: (n * f / u_s).max(f / d),
-        digest: swarm.world.observer.digest,
-    }
+    swarm.run_until_complete()?;
+    let time = last(joined.iter().map(|&peer| swarm.completed_at(peer)));
+    Ok((time, swarm.world.observer.digest))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Spread, assert_repeatable, runs};
+    use super::super::{Spread, runs};
     use super::*;
-    use crate::choker::{mainline, textbook};
-
-    const PEERS: [u32; 5] = [1, 5, 10, 20, 30];
-
-    fn over_p2p(measured: &Measured) -> f64 {
-        measured.distribution / measured.p2p
-    }
-
-    fn over_client_server(measured: &Measured) -> f64 {
-        measured.distribution / measured.client_server
-    }
-
-    /// Three runs, printed.
-    fn measure(what: &str, parameters: &Parameters, ratio: fn(&Measured) -> f64) -> Spread {
-        let runs = runs(0..3, |seed| run(parameters, seed));
-        let spread = Spread::of(runs.iter().map(ratio));
-        println!("{what}, {} peers: {spread} of what is predicted", parameters.peers);
-        spread
-    }
-
-    #[test]
-    fn p2p_takes_little_longer_than_the_bound_of_the_book() {
-        for choker in [textbook::STRATEGY, mainline::STRATEGY] {
-            for peers in PEERS {
-                let parameters = Parameters { choker, ..Parameters::book(peers) };
-                let ratio = measure(choker.name, &parameters, over_p2p);
-                assert!(P2P.contains(ratio.least) && P2P.contains(ratio.most), "{peers}: {ratio}");
-            }
-        }
-        // The controls: another order, and a choker that unchokes no peer.
-        let in_order = Parameters { order: Order::IN_ORDER, ..Parameters::book(30) };
-        let free_riders = Parameters::book(30).client_server();
-        for (what, control) in [("in order", in_order), ("free riders", free_riders)] {
-            let ratio = measure(what, &control, over_p2p);
-            assert!(ratio.least > 1.0 + 5.0 * (P2P.most - 1.0), "{what}: {ratio}");
-        }
-    }
-
-    #[test]
-    fn client_server_takes_longer_in_proportion_to_the_peers() {
-        for peers in PEERS {
-            let parameters = Parameters::book(peers).client_server();
-            let ratio = measure("client-server", &parameters, over_client_server);
-            let band = CLIENT_SERVER;
-            assert!(band.contains(ratio.least) && band.contains(ratio.most), "{peers}: {ratio}");
-        }
-        // The control: peers that upload.
-        let ratio = measure("P2P", &Parameters::book(5), over_client_server);
-        assert!(ratio.most < CLIENT_SERVER.least, "{ratio}");
-    }
 
     #[test]
     fn dividing_the_content_and_all_rates_by_two_changes_little() {
-        let [whole, half] = [24, 12].map(|blocks| {
-            let parameters = Parameters::with_chunks_of(blocks, 10);
-            Spread::of(runs(0..3, |seed| run(&parameters, seed).mean_completion)).mean
+        let whole = Parameters::of(PARAMETERS).with(&[
+            ("peers", "10"),
+            ("chunk-size", "384KiB"),
+            ("upload", "87380B"),
+            ("seed-upload", "873800B"),
+            ("download", "8738000B"),
+        ]);
+        let half = Parameters::of(PARAMETERS).with(&[("peers", "10")]);
+        let [whole, half] = [whole, half].map(|parameters| {
+            let runs = runs(0..3, |seed| {
+                run(&parameters, &mut Context { seed, follow: &mut () }).unwrap()
+            });
+            Spread::of(runs.iter().map(|run| run.measures[0].measured)).mean
         });
-        println!("mean completion {whole:.1} s, with half of all {half:.1} s");
+        println!("{whole:.1} s, with half of all {half:.1} s");
         assert!(Band::within(0.03).contains(half / whole), "{half} instead of {whole}");
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_bytes() {
-        let parameters = Parameters { chunks: 50, ..Parameters::book(10) };
-        assert_repeatable(|seed| run(&parameters, seed));
     }
 }

@@ -7,15 +7,18 @@
 //! | `clustering.rs` | peers of similar bandwidth trade with each other |
 //! | `rarest.rs` | rarest first brings out a first copy in about the least possible time |
 //! | `demo.rs` | what `peer swarm` shows |
+//! | `parameters.rs` | what a scenario can be run with |
+//! | `measure.rs` | what it measures, and the verdict |
+//! | `swarm.rs` | its world |
 //! | `books.rs` | what every run records, and what must hold in it |
 //! | `stories.rs` | smaller worlds, without a formula |
 //! | `crowd.rs` | more peers than each may have as neighbors |
 //! | `duplicates.rs` | two peers that dial each other |
 //! | `liars.rs` | liars that come back under new peer ids |
 //!
-//! A scenario has parameters, `run`, which measures with one seed for all randomness, and bands
-//! around what a formula predicts. Its test runs several seeds, and a control that must miss the
-//! band: the mechanism switched off, or another rule in its place.
+//! A scenario has parameters, `run`, which measures with one seed for all randomness, bands around
+//! what a formula predicts, and variations: other parameters with which the bands hold as well, and
+//! controls that must miss them, with the mechanism switched off or another rule in its place.
 
 mod books;
 pub mod clustering;
@@ -28,141 +31,181 @@ pub mod free_rider;
 pub mod kurose_ross;
 #[cfg(test)]
 mod liars;
+mod measure;
+mod parameters;
 pub mod rarest;
 #[cfg(test)]
 mod stories;
+mod swarm;
 
-use std::fmt;
-use std::time::Duration;
+use crate::named::{Named, Table};
 
-use common::bitfield::Bitfield;
-use common::geometry::{BLOCK_LENGTH, Geometry};
+pub use measure::{Accept, Band, Measure, Row, Run, Series, Spread, rows};
+pub use parameters::{Kind, Overrides, Parameter, ParameterError, Parameters};
+pub use swarm::{Context, Follow, Progress};
 
-use super::{Conduct, HostId, Link, Participant, Settings, World};
-use crate::torrent::Config;
-use books::Books;
+/// Every scenario by its name.
+const SCENARIOS: &[Scenario] = &[
+    kurose_ross::SCENARIO,
+    free_rider::SCENARIO,
+    clustering::SCENARIO,
+    rarest::SCENARIO,
+    demo::SCENARIO,
+];
 
-/// Where a measured value has to be.
+/// A published or derived result, as `peer simulate NAME` reproduces it.
+pub type Scenario = Named<Entry>;
+
+/// What the name of a scenario stands for.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    anchor: Anchor,
+    parameters: &'static [Parameter],
+    run: fn(&Parameters, &mut Context<'_>) -> Result<Run, Stopped>,
+    /// With how many random seeds its bands are checked.
+    runs: u64,
+    variations: &'static [Variation],
+    /// What makes it short, where the bands still hold.
+    short: Overrides,
+}
+
+impl Table for Entry {
+    const WHAT: &'static str = "scenario";
+    const ROWS: &'static [Scenario] = SCENARIOS;
+}
+
+/// What a scenario reproduces.
+#[derive(Clone, Copy, Debug)]
+pub struct Anchor {
+    /// Where it is published.
+    pub source: &'static str,
+    /// What of it was read.
+    pub read: Read,
+    /// What it says, or the formula that follows.
+    pub says: &'static str,
+}
+
+/// What was read of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The text, or the source code.
+    Text,
+    /// The abstract alone.
+    Abstract,
+    /// Nothing: the prediction follows from a formula.
+    Derived,
+}
+
+/// A scenario with other parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Variation {
+    /// What is different.
+    pub about: &'static str,
+    /// The other parameters.
+    pub overrides: Overrides,
+    /// With how many random seeds.
+    pub runs: u64,
+    /// What is to come of it.
+    pub expect: &'static [Expect],
+}
+
+impl Variation {
+    /// A scenario with other parameters.
+    pub const fn new(
+        about: &'static str,
+        overrides: Overrides,
+        runs: u64,
+        expect: &'static [Expect],
+    ) -> Self {
+        Self { about, overrides, runs, expect }
+    }
+
+    /// Whether all that was expected has come of it.
+    pub fn is_met(self, rows: &[Row]) -> bool {
+        self.expect.iter().all(|expect| expect.is_met(rows))
+    }
+}
+
+/// What is to come of a variation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Band {
-    /// The lower end.
-    pub least: f64,
-    /// The upper end.
-    pub most: f64,
+pub enum Expect {
+    /// All is as it should be.
+    Holds,
+    /// It is a control: every row whose name begins so misses its band.
+    Misses(&'static str),
+    /// It is a control: in every row whose name begins so the mean over the predicted value is here.
+    Ratio(&'static str, Band),
 }
 
-impl Band {
-    /// A band with both ends included.
-    pub const fn new(least: f64, most: f64) -> Self {
-        Self { least, most }
+impl Expect {
+    /// A control that comes out at least so many times greater than what is predicted.
+    pub const fn exceeds(times: f64, what: &'static str) -> Self {
+        Self::Ratio(what, Band::new(times, f64::INFINITY))
     }
 
-    /// Within this part of 1 around 1, for a measured value divided by the predicted one.
-    pub const fn within(deviation: f64) -> Self {
-        Self { least: 1.0 - deviation, most: 1.0 + deviation }
-    }
-
-    /// Whether the value is in the band.
-    pub fn contains(self, value: f64) -> bool {
-        (self.least..=self.most).contains(&value)
-    }
-}
-
-/// A value over several runs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// The mean.
-    pub mean: f64,
-    /// The least.
-    pub least: f64,
-    /// The greatest.
-    pub most: f64,
-}
-
-impl Spread {
-    /// Of one value or more.
-    #[expect(clippy::cast_precision_loss, reason = "there are few values")]
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let values: Vec<_> = values.into_iter().collect();
-        Self {
-            mean: values.iter().sum::<f64>() / values.len() as f64,
-            least: values.iter().copied().fold(f64::INFINITY, f64::min),
-            most: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        }
+    /// Whether it has come so, and there was something to judge by.
+    pub fn is_met(self, rows: &[Row]) -> bool {
+        let verdicts: Vec<bool> = match self {
+            Self::Holds => rows.iter().filter_map(|row| row.holds).collect(),
+            Self::Misses(what) => {
+                let named = rows.iter().filter(|row| row.what.starts_with(what));
+                named.filter_map(|row| row.holds).map(|holds| !holds).collect()
+            }
+            Self::Ratio(what, band) => {
+                let named = rows.iter().filter(|row| row.what.starts_with(what));
+                let ratios = named.filter_map(|row| Some(row.measured.mean / row.predicted?));
+                ratios.map(|ratio| band.contains(ratio)).collect()
+            }
+        };
+        !verdicts.is_empty() && verdicts.into_iter().all(|verdict| verdict)
     }
 }
 
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.4} ({:.4} to {:.4})", self.mean, self.least, self.most)
+impl Scenario {
+    /// What it reproduces.
+    pub fn anchor(self) -> Anchor {
+        self.rule.anchor
+    }
+
+    /// What it can be run with, and the defaults.
+    pub fn parameters(self) -> &'static [Parameter] {
+        self.rule.parameters
+    }
+
+    /// With how many random seeds its bands are checked.
+    pub fn runs(self) -> u64 {
+        self.rule.runs
+    }
+
+    /// Other parameters to check it with.
+    pub fn variations(self) -> &'static [Variation] {
+        self.rule.variations
+    }
+
+    /// What makes it short, where the bands still hold: for a first look, and for tests.
+    pub fn short(self) -> Parameters {
+        Parameters::of(self.parameters()).with(self.rule.short)
+    }
+
+    /// Runs it once.
+    ///
+    /// # Errors
+    /// If the parameters allow no run, or if the run was interrupted.
+    pub fn run(self, parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+        (self.rule.run)(parameters, context)
     }
 }
 
-/// A world of honest peers that all join at the start, with its books.
-struct Swarm {
-    world: World<Books>,
-    geometry: Geometry,
-    links: Vec<Link>,
+/// Why a run gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// These parameters allow no run.
+    #[error("{0}")]
+    Impossible(String),
+    /// [`Follow::progress`] ended it.
+    #[error("interrupted")]
+    Interrupted,
 }
-
-impl Swarm {
-    /// A swarm around content of so many chunks, each of so many blocks of 16 KiB.
-    fn new(chunks: u32, blocks: u32, seed: u64) -> Self {
-        let chunk = u64::from(blocks) * u64::from(BLOCK_LENGTH);
-        let geometry =
-            Geometry::new(u64::from(chunks) * chunk, chunk).expect("a scenario fits a torrent");
-        let announce_interval = Duration::from_secs(1800);
-        let settings = Settings { geometry, announce_interval };
-        let world = World::observed_by(Books::new(geometry), settings, seed);
-        Self { world, geometry, links: Vec::new() }
-    }
-
-    /// A peer with these chunks. Every peer may have every other as a neighbor.
-    fn join(&mut self, have: Bitfield, link: Link, configure: impl FnOnce(&mut Config)) -> HostId {
-        let mut config = Config { max_neighbors: MAX_NEIGHBORS, ..self.world.config() };
-        configure(&mut config);
-        self.world.observer.brings(have.clone());
-        self.links.push(link);
-        let (arrives_at, conduct) = (Duration::ZERO, Conduct::Honest);
-        self.world.add_peer(Participant { config, link, have, arrives_at, conduct })
-    }
-
-    fn nothing(&self) -> Bitfield {
-        Bitfield::empty(self.geometry.piece_count())
-    }
-
-    fn everything(&self) -> Bitfield {
-        Bitfield::full(self.geometry.piece_count())
-    }
-
-    /// Runs until all peers that should complete have done so, and checks the books.
-    fn run_until_complete(&mut self) {
-        let so = self.world.run_until(World::all_complete, LONGEST);
-        assert!(so, "a swarm did not complete in {LONGEST:?}");
-        books::audit(self);
-    }
-
-    /// Runs for this time, and checks the books.
-    fn run_for(&mut self, time: Duration) {
-        self.world.run_for(time);
-        books::audit(self);
-    }
-
-    /// When a peer that joined with nothing had everything.
-    fn completed_at(&self, host: HostId) -> f64 {
-        self.world.completed_at(host).expect("the swarm has completed").as_secs_f64()
-    }
-
-    fn downloaded(&self, host: HostId) -> u64 {
-        self.world.peer(host).totals().downloaded
-    }
-}
-
-/// Mainline's limit; no scenario has more peers.
-const MAX_NEIGHBORS: usize = 80;
-
-/// No scenario takes longer than this, in virtual time.
-const LONGEST: Duration = Duration::from_secs(100 * 3600);
 
 /// The last of these times.
 fn last(times: impl IntoIterator<Item = f64>) -> f64 {
@@ -180,10 +223,56 @@ fn runs<T: Send>(seeds: std::ops::Range<u64>, run: impl Fn(u64) -> T + Sync) -> 
     })
 }
 
-/// Asserts that the same seed gives the same bytes, and another seed others.
 #[cfg(test)]
-fn assert_repeatable<T: PartialEq + Send + fmt::Debug>(run: impl Fn(u64) -> T + Sync) {
-    let runs = runs(1..4, |seed| run(seed / 2));
-    assert_ne!(runs[0], runs[1]);
-    assert_eq!(runs[1], runs[2]);
+mod tests {
+    use super::*;
+
+    /// Checks a scenario and its variations as a debug build can, and prints what was measured.
+    fn check(scenario: Scenario) {
+        let fast = scenario.short();
+        let itself = Variation::new("as it is", &[], scenario.runs(), &[Expect::Holds]);
+        for variation in std::iter::once(&itself).chain(scenario.variations()) {
+            let parameters = fast.with(variation.overrides);
+            let runs = runs(0..variation.runs, |seed| {
+                scenario.run(&parameters, &mut Context { seed, follow: &mut () }).unwrap()
+            });
+            let rows = rows(&runs);
+            println!("{scenario}, {}:", variation.about);
+            for Row { what, unit, predicted, measured, accept, holds } in &rows {
+                println!(
+                    "  {what}: {measured} {unit}, predicted {predicted:?}, {accept:?}, {holds:?}"
+                );
+            }
+            assert!(variation.is_met(&rows), "{scenario}, {}", variation.about);
+        }
+    }
+
+    macro_rules! each_holds {
+        ($($name:ident)*) => {
+            $(#[test]
+            fn $name() {
+                check(super::$name::SCENARIO);
+            })*
+
+            #[test]
+            fn every_scenario_has_its_test() {
+                let tested = [$(super::$name::SCENARIO),*];
+                assert_eq!(tested.as_slice(), Scenario::ALL);
+            }
+        };
+    }
+
+    each_holds!(kurose_ross free_rider clustering rarest demo);
+
+    #[test]
+    fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+        for scenario in Scenario::ALL {
+            let fast = scenario.short();
+            let runs = runs(1..4, |seed| {
+                scenario.run(&fast, &mut Context { seed: seed / 2, follow: &mut () }).unwrap()
+            });
+            assert!(runs[0] != runs[1] && runs[0].digest != runs[1].digest, "{scenario}");
+            assert_eq!(runs[1], runs[2], "{scenario}");
+        }
+    }
 }

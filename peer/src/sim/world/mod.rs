@@ -295,6 +295,16 @@ impl<O: Observer> World<O> {
         self.incomplete == 0
     }
 
+    /// How many peers that are present or still to come lack something.
+    pub fn incomplete(&self) -> usize {
+        self.incomplete
+    }
+
+    /// How many events were handled.
+    pub fn events(&self) -> u64 {
+        self.scheduled - self.queue.len() as u64
+    }
+
     /// The host at this address, be it where it listens or where it dialed from.
     pub fn host_at(&self, address: SocketAddr) -> Option<HostId> {
         host_with(address).filter(|host| (host.0 as usize) < self.hosts.len())

@@ -1,0 +1,178 @@
+//! The world of a scenario: honest peers, with the books of every run.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use common::bitfield::Bitfield;
+use common::geometry::Geometry;
+use common::moment::Moment;
+
+use super::Stopped;
+use super::books::{self, Books};
+use crate::decision::Decision;
+use crate::sim::{Conduct, HostId, Link, Participant, Settings, World};
+use crate::torrent::Config;
+
+/// Follows a run while it goes on.
+pub trait Follow {
+    /// A peer decided something.
+    fn decision(&mut self, at: Moment, host: HostId, decision: &Decision);
+
+    /// How far the run is, now and then. A break ends it.
+    fn progress(&mut self, progress: Progress) -> ControlFlow<()>;
+}
+
+/// Follows nothing.
+impl Follow for () {
+    fn decision(&mut self, _: Moment, _: HostId, _: &Decision) {}
+
+    fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Virtual time since the start of the world.
+    pub at: Duration,
+    /// Events that the world has handled.
+    pub events: u64,
+    /// Peers that are present or still to come and lack something.
+    pub incomplete: usize,
+}
+
+/// Events from one [`Follow::progress`] to the next.
+const EVENTS_BETWEEN: u32 = 100_000;
+
+/// What a run of a scenario begins with.
+pub struct Context<'a> {
+    /// For all that is drawn.
+    pub seed: u64,
+    /// Sees the run while it goes on.
+    pub follow: &'a mut dyn Follow,
+}
+
+/// A world of honest peers, with its books.
+pub(super) struct Swarm<'a> {
+    pub(super) world: World<Books<'a>>,
+    pub(super) geometry: Geometry,
+    pub(super) links: Vec<Link>,
+}
+
+impl<'a> Swarm<'a> {
+    /// A swarm around content of so many chunks, each of so many bytes.
+    pub(super) fn new(
+        chunks: u32,
+        chunk_size: u32,
+        context: &'a mut Context<'_>,
+    ) -> Result<Self, Stopped> {
+        let chunk_size = u64::from(chunk_size);
+        let geometry = Geometry::new(u64::from(chunks) * chunk_size, chunk_size)
+            .map_err(|error| Stopped::Impossible(error.to_string()))?;
+        let announce_interval = Duration::from_secs(1800);
+        let settings = Settings { geometry, announce_interval };
+        let books = Books::new(geometry, context.follow);
+        let world = World::observed_by(books, settings, context.seed);
+        Ok(Self { world, geometry, links: Vec::new() })
+    }
+
+    /// A peer with these chunks, from the start on. Every peer may have every other as a neighbor.
+    pub(super) fn join(
+        &mut self,
+        have: Bitfield,
+        link: Link,
+        configure: impl FnOnce(&mut Config),
+    ) -> HostId {
+        self.join_at(Duration::ZERO, have, link, configure)
+    }
+
+    /// A peer that comes later.
+    pub(super) fn join_at(
+        &mut self,
+        arrives_at: Duration,
+        have: Bitfield,
+        link: Link,
+        configure: impl FnOnce(&mut Config),
+    ) -> HostId {
+        let mut config = Config { max_neighbors: MAX_NEIGHBORS, ..self.world.config() };
+        configure(&mut config);
+        self.world.observer.brings(have.clone());
+        self.links.push(link);
+        let conduct = Conduct::Honest;
+        self.world.add_peer(Participant { config, link, have, arrives_at, conduct })
+    }
+
+    pub(super) fn nothing(&self) -> Bitfield {
+        Bitfield::empty(self.geometry.piece_count())
+    }
+
+    pub(super) fn everything(&self) -> Bitfield {
+        Bitfield::full(self.geometry.piece_count())
+    }
+
+    /// Runs until all peers that should complete have done so, and checks the books.
+    pub(super) fn run_until_complete(&mut self) -> Result<(), Stopped> {
+        if !self.run_until(World::all_complete, LONGEST)? {
+            let hours = LONGEST.as_secs() / 3600;
+            return Err(Stopped::Impossible(format!(
+                "the peers did not have everything after {hours} hours"
+            )));
+        }
+        books::audit(self);
+        Ok(())
+    }
+
+    /// Runs for this time, and checks the books.
+    pub(super) fn run_for(&mut self, time: Duration) -> Result<(), Stopped> {
+        self.run_until(|_| false, time)?;
+        books::audit(self);
+        Ok(())
+    }
+
+    fn run_until(
+        &mut self,
+        is_so: impl Fn(&World<Books<'a>>) -> bool,
+        at_most: Duration,
+    ) -> Result<bool, Stopped> {
+        let end = self.world.elapsed() + at_most;
+        loop {
+            let left = end.saturating_sub(self.world.elapsed());
+            let events = std::cell::Cell::new(0);
+            let paused = |world: &World<Books<'a>>| {
+                events.set(events.get() + 1);
+                events.get() > EVENTS_BETWEEN || is_so(world)
+            };
+            let stopped_early = self.world.run_until(paused, left);
+            if is_so(&self.world) {
+                return Ok(true);
+            }
+            if !stopped_early {
+                return Ok(false);
+            }
+            let progress = Progress {
+                at: self.world.elapsed(),
+                events: self.world.events(),
+                incomplete: self.world.incomplete(),
+            };
+            if self.world.observer.follow.progress(progress).is_break() {
+                return Err(Stopped::Interrupted);
+            }
+        }
+    }
+
+    /// When a peer that joined with nothing had everything, in seconds from the start.
+    pub(super) fn completed_at(&self, host: HostId) -> f64 {
+        self.world.completed_at(host).expect("the swarm has completed").as_secs_f64()
+    }
+
+    pub(super) fn downloaded(&self, host: HostId) -> u64 {
+        self.world.peer(host).totals().downloaded
+    }
+}
+
+/// Mainline's limit; a scenario with more peers sets its own.
+const MAX_NEIGHBORS: usize = 80;
+
+/// No scenario takes longer than this, in virtual time.
+pub(super) const LONGEST: Duration = Duration::from_secs(100 * 3600);
