@@ -44,7 +44,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use commands::{create, replay, share, show, swarm};
+use commands::{create, replay, share, show, simulate, swarm};
 use node::Ended;
 use options::{Command, Options};
 
@@ -70,5 +70,6 @@ fn run(options: &Options) -> Result<Ended> {
         Command::Seed(options) => share::seed(options),
         Command::Swarm(options) => swarm::run(options),
         Command::Replay(options) => replay::run(options).map(|()| Ended::Complete),
+        Command::Simulate(options) => simulate::run(options),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Values that no program could use are refused here, as usage errors.
 
+mod simulate;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -19,6 +21,7 @@ use peer::named::{Named, Table};
 use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
 
 use crate::url::{self, Parts};
+pub(crate) use simulate::{Flags, Simulate, What};
 
 /// A BitTorrent peer: shares files in chunks, rarest first, tit-for-tat.
 #[derive(Debug, Parser)]
@@ -42,6 +45,7 @@ pub(crate) enum Command {
     Seed(Seed),
     Swarm(Swarm),
     Replay(Replay),
+    Simulate(Simulate),
 }
 
 /// Make a .torrent of a file or a folder

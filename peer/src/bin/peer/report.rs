@@ -286,7 +286,7 @@ impl EventFile {
     }
 
     /// Adds a line; after an error nothing more is written.
-    fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
+    pub(crate) fn write(&self, peer: Option<&str>, at: Duration, decision: &Decision) {
         #[derive(Serialize)]
         struct Line<'a> {
             at: f64,
@@ -306,7 +306,7 @@ impl EventFile {
     }
 
     /// The peer has ended: the error that kept events from the file, if there was one.
-    fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = events.failed.take().map_or(Ok(()), Err);
         failed.with_context(|| cannot_write_events(&events.path))

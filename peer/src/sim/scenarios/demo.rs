@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use common::geometry::{Block, Geometry};
+use common::id::PeerId;
 use common::moment::Moment;
 use fastrand::Rng;
 
 use super::books;
-use super::swarm::LONGEST;
+use super::swarm::{LONGEST, run_until};
 use super::{
     Accept, Anchor, Band, Context, Entry, Expect, Follow, Kind, Measure, Parameter, Parameters,
     Read, Run, Scenario, Stopped, Variation,
@@ -106,7 +107,64 @@ impl Observer for Watch<'_> {
     }
 }
 
-/// Lets the swarm trade until every peer has everything.
+/// What the swarm showed.
+#[derive(Debug)]
+pub struct Shown {
+    /// Who gave, who got, and when.
+    pub ledger: Ledger,
+    below_cut: u32,
+    digest: u64,
+}
+
+/// Lets the swarm trade until every peer has everything. All that the members do not differ in is
+/// `common`.
+///
+/// # Errors
+/// If it was interrupted, or if a peer never has everything.
+pub fn swarm(
+    setup: &Setup,
+    common: &Config,
+    rng: &mut Rng,
+    follow: &mut dyn Follow,
+) -> Result<Shown, Stopped> {
+    let geometry =
+        Geometry::new(SAMPLE_LENGTH, CHUNK_SIZE.into()).expect("the sample fits a torrent");
+    let members = setup.members(&geometry, rng);
+    let watch = Watch {
+        watched: HostId(setup.watched().into()),
+        ledger: Ledger::new(geometry, members.clone()),
+        below_cut: 0,
+        digest: 0,
+        follow,
+    };
+    let settings = Settings { geometry, announce_interval: Duration::from_secs(1800) };
+    let mut world = World::observed_by(watch, settings, rng.u64(..));
+    let hosts: Vec<HostId> = members
+        .into_iter()
+        .map(|member| {
+            let config = Config { listen_port: world.config().listen_port, ..common.clone() };
+            world.add_peer(Participant {
+                config: member.config(&config),
+                link: LOOPBACK,
+                have: member.have,
+                // In the order in which their threads happen to start.
+                arrives_at: Duration::from_micros(rng.u64(..50_000)),
+                conduct: Conduct::Honest,
+            })
+        })
+        .collect();
+    if !run_until(&mut world, World::all_complete, LONGEST, |watch| watch.follow)? {
+        return Err(Stopped::Impossible("a peer never has everything".to_owned()));
+    }
+    let now = Moment::START + world.elapsed();
+    for host in hosts {
+        let snapshot = world.peer(host).snapshot(now);
+        world.observer.ledger.end(&snapshot, now);
+    }
+    let Watch { ledger, below_cut, digest, .. } = world.observer;
+    Ok(Shown { ledger, below_cut, digest })
+}
+
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let count = |name| u16::try_from(parameters.count(name)).expect("at most 50");
     let setup = Setup {
@@ -115,59 +173,32 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         upload_limit: Some(parameters.rate("upload-limit")),
         head_start: u8::try_from(parameters.count("head-start")).expect("at most 90"),
     };
-    let seed = context.seed;
-    let geometry =
-        Geometry::new(SAMPLE_LENGTH, CHUNK_SIZE.into()).expect("the sample fits a torrent");
-    let mut rng = Rng::with_seed(seed);
-    let members = setup.members(&geometry, &mut rng);
-    let watch = Watch {
-        watched: HostId(setup.watched().into()),
-        ledger: Ledger::new(geometry, members.clone()),
-        below_cut: 0,
-        digest: 0,
-        follow: context.follow,
-    };
-    let settings = Settings { geometry, announce_interval: Duration::from_secs(1800) };
-    let mut world = World::observed_by(watch, settings, seed);
-    for member in members {
-        let common = Config { choker: parameters.choker("choker"), ..world.config() };
-        world.add_peer(Participant {
-            config: member.config(&common),
-            link: LOOPBACK,
-            have: member.have,
-            // In the order in which their threads happen to start.
-            arrives_at: Duration::from_micros(rng.u64(..50_000)),
-            conduct: Conduct::Honest,
-        });
-    }
-    if !world.run_until(World::all_complete, LONGEST) {
-        return Err(Stopped::Impossible("the swarm did not complete".to_owned()));
-    }
-
-    let Watch { ledger, below_cut, digest, .. } = &world.observer;
+    let common = Config { choker: parameters.choker("choker"), ..Config::new(PeerId([0; 20])) };
+    let Context { seed, ref mut follow } = *context;
+    let Shown { ledger, below_cut, digest } =
+        swarm(&setup, &common, &mut Rng::with_seed(seed), *follow)?;
     let bound = ledger.bounds().expect("all uploads are limited").peer_to_peer;
-    let each = |band| Accept::Each(band);
     // A limiter lets 50 ms pass at once.
     let times = Band::new(bound - 0.05, LONGEST_DEMO);
     let correlation = rank_correlation(&ledger.limits_and_times());
     let time = ledger.time().expect("the swarm is complete");
     let mut measures = vec![
         Measure::new("rank correlation of upload limit and finishing time", "", correlation)
-            .accept(each(CORRELATION)),
-        Measure::new("time", "s", time).predicted(bound).accept(each(times)),
+            .accept(Accept::Each(CORRELATION)),
+        Measure::new("time", "s", time).predicted(bound).accept(Accept::Each(times)),
     ];
     if let Some(rider) = ledger.first_free_rider() {
         let what = "place of the first free rider, of 1";
-        measures.push(Measure::new(what, "", rider).accept(each(RIDER)));
+        measures.push(Measure::new(what, "", rider).accept(Accept::Each(RIDER)));
     }
     for (what, count, least) in [
-        ("chokes below the cut that the watched peer tells", *below_cut, 3.0),
+        ("chokes below the cut that the watched peer tells", below_cut, 3.0),
         ("optimistic unchokes that found one of the fastest", ledger.promotions(), 10.0),
     ] {
         let band = Band::new(least, MANY);
-        measures.push(Measure::new(what, "", f64::from(count)).accept(each(band)));
+        measures.push(Measure::new(what, "", f64::from(count)).accept(Accept::Each(band)));
     }
-    Ok(Run { seed, measures, series: Vec::new(), digest: *digest })
+    Ok(Run { seed, measures, series: Vec::new(), digest })
 }
 
 /// Only the upload limits slow the members down.

@@ -61,8 +61,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What a text of this kind must be, unless it is that.
-    fn check(self, text: &str) -> Result<(), String> {
+    /// Whether a text is of this kind.
+    ///
+    /// # Errors
+    /// If it is not: what it must be.
+    pub fn check(self, text: &str) -> Result<(), String> {
         let all = |mut parts: std::str::Split<'_, char>, is: &dyn Fn(&str) -> bool| parts.all(is);
         let in_bounds = |text: &str, least: u32, most: u32| {
             text.parse().is_ok_and(|number: u32| (least..=most).contains(&number))

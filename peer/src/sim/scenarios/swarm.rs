@@ -1,5 +1,6 @@
 //! The world of a scenario: honest peers, with the books of every run.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use common::moment::Moment;
 use super::Stopped;
 use super::books::{self, Books};
 use crate::decision::Decision;
-use crate::sim::{Conduct, HostId, Link, Participant, Settings, World};
+use crate::sim::{Conduct, HostId, Link, Observer, Participant, Settings, World};
 use crate::torrent::Config;
 
 /// Follows a run while it goes on.
@@ -113,7 +114,7 @@ impl<'a> Swarm<'a> {
 
     /// Runs until all peers that should complete have done so, and checks the books.
     pub(super) fn run_until_complete(&mut self) -> Result<(), Stopped> {
-        if !self.run_until(World::all_complete, LONGEST)? {
+        if !run_until(&mut self.world, World::all_complete, LONGEST, books_follow)? {
             let hours = LONGEST.as_secs() / 3600;
             return Err(Stopped::Impossible(format!(
                 "the peers did not have everything after {hours} hours"
@@ -125,40 +126,9 @@ impl<'a> Swarm<'a> {
 
     /// Runs for this time, and checks the books.
     pub(super) fn run_for(&mut self, time: Duration) -> Result<(), Stopped> {
-        self.run_until(|_| false, time)?;
+        run_until(&mut self.world, |_| false, time, books_follow)?;
         books::audit(self);
         Ok(())
-    }
-
-    fn run_until(
-        &mut self,
-        is_so: impl Fn(&World<Books<'a>>) -> bool,
-        at_most: Duration,
-    ) -> Result<bool, Stopped> {
-        let end = self.world.elapsed() + at_most;
-        loop {
-            let left = end.saturating_sub(self.world.elapsed());
-            let events = std::cell::Cell::new(0);
-            let paused = |world: &World<Books<'a>>| {
-                events.set(events.get() + 1);
-                events.get() > EVENTS_BETWEEN || is_so(world)
-            };
-            let stopped_early = self.world.run_until(paused, left);
-            if is_so(&self.world) {
-                return Ok(true);
-            }
-            if !stopped_early {
-                return Ok(false);
-            }
-            let progress = Progress {
-                at: self.world.elapsed(),
-                events: self.world.events(),
-                incomplete: self.world.incomplete(),
-            };
-            if self.world.observer.follow.progress(progress).is_break() {
-                return Err(Stopped::Interrupted);
-            }
-        }
     }
 
     /// When a peer that joined with nothing had everything, in seconds from the start.
@@ -168,6 +138,40 @@ impl<'a> Swarm<'a> {
 
     pub(super) fn downloaded(&self, host: HostId) -> u64 {
         self.world.peer(host).totals().downloaded
+    }
+}
+
+fn books_follow<'b>(books: &'b mut Books<'_>) -> &'b mut dyn Follow {
+    books.follow
+}
+
+/// Runs until the condition holds, for at most this time. Returns whether it holds.
+pub(super) fn run_until<O: Observer>(
+    world: &mut World<O>,
+    is_so: impl Fn(&World<O>) -> bool,
+    at_most: Duration,
+    follow: impl Fn(&mut O) -> &mut dyn Follow,
+) -> Result<bool, Stopped> {
+    let end = world.elapsed() + at_most;
+    loop {
+        let left = end.saturating_sub(world.elapsed());
+        let events = Cell::new(0);
+        let pauses = |world: &World<O>| {
+            events.set(events.get() + 1);
+            events.get() > EVENTS_BETWEEN || is_so(world)
+        };
+        let before_the_end = world.run_until(pauses, left);
+        let progress = Progress {
+            at: world.elapsed(),
+            events: world.events(),
+            incomplete: world.incomplete(),
+        };
+        if follow(&mut world.observer).progress(progress).is_break() {
+            return Err(Stopped::Interrupted);
+        }
+        if is_so(world) || !before_the_end {
+            return Ok(is_so(world));
+        }
     }
 }
 

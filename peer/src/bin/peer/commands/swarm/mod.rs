@@ -9,7 +9,7 @@
 //! | `table.rs` | the table at the end |
 
 mod board;
-mod table;
+pub(super) mod table;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

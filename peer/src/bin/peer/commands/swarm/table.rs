@@ -7,7 +7,7 @@ use peer::demo::{Bounds, Ledger, Member, Record, Role, rank_correlation};
 use peer::units::{rate, size};
 
 /// At most 80 columns wide; the peers in the order in which they finished.
-pub(super) fn text(ledger: &Ledger) -> String {
+pub(in crate::commands) fn text(ledger: &Ledger) -> String {
     let mut text = format!(
         "\n{:<9}{:>10}{:>10}{:>10}  {:<17}{:>11}{:>10}",
         "", "may send", "sent", "received", "most from", "served by", "finished"

@@ -1,0 +1,150 @@
+//! `peer simulate`: scenarios in virtual time, held against what is published.
+//!
+//! | File | Its part |
+//! |---|---|
+//! | `mod.rs` | what to run, and what comes of it |
+//! | `runner.rs` | the runs, on all cores |
+//! | `results.rs` | the results, as a table and as JSON |
+
+mod results;
+mod runner;
+
+use anyhow::{Context, Result, bail};
+use fastrand::Rng;
+use peer::demo::Setup;
+use peer::sim::scenarios::{Parameters, Scenario, demo};
+use peer::torrent::Config;
+
+use super::swarm::table;
+use crate::node::Ended;
+use crate::options::{Flags, Simulate, What};
+use crate::report::{EventFile, print_result};
+use crate::stop::Stop;
+use results::{Outcome, Results};
+use runner::{Job, Runner, Watch};
+
+/// Runs what the options say.
+pub(crate) fn run(options: &Simulate) -> Result<Ended> {
+    let Simulate { what, flags } = options;
+    if flags.list {
+        return list().map(|()| Ended::Complete);
+    }
+    let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
+    let events = flags.events.as_deref().map(EventFile::create).transpose()?;
+    let mut runner = Runner::new(stop, events);
+    let ended = match what {
+        What::Swarm if flags.check => check_all(&mut runner, flags),
+        What::Swarm => swarm(&mut runner, flags),
+        What::Scenario(scenario, parameters) => {
+            let results = results_of(&mut runner, flags, *scenario, parameters)?;
+            finish(&[results], &runner, flags)
+        }
+        What::All => check_all(&mut runner, flags),
+    }?;
+    runner.finish_events()?;
+    if flags.stats {
+        print_result(runner.stats())?;
+    }
+    Ok(ended)
+}
+
+fn list() -> Result<()> {
+    let longest = Scenario::ALL.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+    Scenario::ALL.iter().try_for_each(|scenario| {
+        let about = wrap(scenario.about, longest + 2);
+        print_result(format_args!("{:<longest$}  {about}", scenario.name))
+    })
+}
+
+/// Breaks a line so that with an indentation it fits 80 columns.
+pub(crate) fn wrap(text: &str, indent: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one");
+        if !line.is_empty() && indent + line.len() + 1 + word.len() > 80 {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(indent)))
+}
+
+/// The swarm of `peer swarm`, and its table.
+fn swarm(runner: &mut Runner, flags: &Flags) -> Result<Ended> {
+    let first = flags.rng_seed;
+    for seed in first..first + flags.runs.unwrap_or(1) {
+        let mut watch = Watch::new(runner.stop(), runner.events().filter(|_| seed == first));
+        let common = Config::new(common::id::PeerId([0; 20]));
+        let mut rng = Rng::with_seed(seed);
+        match demo::swarm(&Setup::default(), &common, &mut rng, &mut watch) {
+            Ok(shown) => print_result(table::text(&shown.ledger))?,
+            Err(_) if runner.stop().is_stopped() => return Ok(Ended::Incomplete),
+            Err(error) => return Err(error).context("cannot simulate the swarm"),
+        }
+        let handled = watch.handled();
+        runner.count(handled);
+    }
+    Ok(Ended::Complete)
+}
+
+fn check_all(runner: &mut Runner, flags: &Flags) -> Result<Ended> {
+    let mut all = Vec::new();
+    for &scenario in Scenario::ALL {
+        let parameters = Parameters::of(scenario.parameters());
+        all.push(results_of(runner, flags, scenario, &parameters)?);
+        if runner.stop().is_stopped() {
+            break;
+        }
+    }
+    finish(&all, runner, flags)
+}
+
+/// Runs a scenario, with its variations if they are to be checked, and prints what came of it.
+fn results_of(
+    runner: &mut Runner,
+    flags: &Flags,
+    scenario: Scenario,
+    parameters: &Parameters,
+) -> Result<Results> {
+    let mut results = Results::new(scenario, parameters);
+    print_result(results.heading())?;
+    let first = flags.rng_seed;
+    let jobs = |parameters: &Parameters, runs: u64| -> Vec<Job> {
+        let seeds = first..first + flags.runs.unwrap_or(runs);
+        seeds.map(|seed| Job { scenario, parameters: parameters.clone(), seed }).collect()
+    };
+    let runs = runner.run(&scenario.to_string(), jobs(parameters, scenario.runs()))?;
+    results.outcome = Outcome::new(runs);
+    print_result(results.table())?;
+    let variations = scenario.variations().iter().filter(|_| flags.check);
+    for variation in variations {
+        if runner.stop().is_stopped() {
+            break;
+        }
+        let parameters = parameters.with(variation.overrides);
+        let what = format!("{scenario}, {}", variation.about);
+        let runs = runner.run(&what, jobs(&parameters, variation.runs))?;
+        results.vary(variation, parameters, Outcome::new(runs));
+        print_result(results.last_variation())?;
+    }
+    Ok(results)
+}
+
+/// Writes the results, and says whether all is as it has to be.
+fn finish(all: &[Results], runner: &Runner, flags: &Flags) -> Result<Ended> {
+    if let Some(path) = &flags.json {
+        results::write_json(path, all)?;
+    }
+    if runner.stop().is_stopped() {
+        return Ok(Ended::Incomplete);
+    }
+    let missed: Vec<_> = all.iter().flat_map(Results::missed).collect();
+    if flags.check && !missed.is_empty() {
+        bail!("cannot reproduce {}", missed.join("; "));
+    }
+    Ok(Ended::Complete)
+}

@@ -1,0 +1,203 @@
+//! Runs of scenarios, one a thread, on all cores. The results do not depend on how many there are.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use common::moment::Moment;
+use indicatif::{ProgressBar, ProgressStyle};
+use peer::decision::Decision;
+use peer::sim::HostId;
+use peer::sim::scenarios::{Context, Follow, Parameters, Progress, Run, Scenario, Stopped};
+use peer::units::size;
+
+use crate::report::EventFile;
+use crate::stop::Stop;
+
+/// One run.
+pub(super) struct Job {
+    pub(super) scenario: Scenario,
+    pub(super) parameters: Parameters,
+    pub(super) seed: u64,
+}
+
+/// Runs jobs, and counts what they cost.
+pub(super) struct Runner {
+    stop: Stop,
+    /// Until the first run has taken them.
+    events: Option<EventFile>,
+    /// To report errors at the end.
+    written: Option<EventFile>,
+    handled: u64,
+    started: Instant,
+}
+
+impl Runner {
+    pub(super) fn new(stop: Stop, events: Option<EventFile>) -> Self {
+        let written = events.clone();
+        Self { stop, events, written, handled: 0, started: Instant::now() }
+    }
+
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    pub(super) fn events(&self) -> Option<&EventFile> {
+        self.events.as_ref()
+    }
+
+    /// Another run had so many events.
+    pub(super) fn count(&mut self, events: u64) {
+        self.handled += events;
+    }
+
+    /// Runs these, and gives the results in their order; after Ctrl-C those that were complete.
+    pub(super) fn run(&mut self, what: &str, jobs: Vec<Job>) -> Result<Vec<Run>> {
+        let bar = ProgressBar::new(jobs.len() as u64);
+        let template = "{msg}  {pos} of {len} runs";
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        bar.set_message(what.to_owned());
+        let bar = Bar { bar: &bar, what, runs: &Mutex::default() };
+        let first_events = self.events.take();
+        let (stop, total) = (&self.stop, jobs.len());
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(total);
+        let queue = &Mutex::new(jobs.into_iter().enumerate());
+        let (sender, finished) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let (sender, events) = (sender.clone(), first_events.as_ref());
+                let bar = &bar;
+                scope.spawn(move || {
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((number, job)) = next else { break };
+                        let mut watch = Watch::new(stop, events.filter(|_| number == 0));
+                        watch.bar = Some((bar, number));
+                        let Job { scenario, parameters, seed } = job;
+                        let context = &mut Context { seed, follow: &mut watch };
+                        let run = scenario.run(&parameters, context);
+                        bar.done(number);
+                        // The other end waits for all of them.
+                        let _ = sender.send((number, run, watch.handled));
+                    }
+                });
+            }
+        });
+        drop(sender);
+        bar.bar.finish_and_clear();
+        let mut runs = BTreeMap::new();
+        for (number, run, handled) in finished {
+            self.handled += handled;
+            match run {
+                Ok(run) => drop(runs.insert(number, run)),
+                Err(Stopped::Interrupted) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot run {what}")),
+            }
+        }
+        Ok(runs.into_values().collect())
+    }
+
+    /// What all runs cost.
+    pub(super) fn stats(&self) -> String {
+        let time = self.started.elapsed().as_secs_f64();
+        let memory = peak_memory().map_or(String::new(), |bytes| format!(", {}", size(bytes)));
+        #[expect(clippy::cast_precision_loss, reason = "a number of events")]
+        let rate = self.handled as f64 / time / 1e6;
+        let events = self.handled;
+        format!(
+            "{events} events in {time:.1} s: {rate:.2} million a second{memory} of memory at most"
+        )
+    }
+
+    /// # Errors
+    /// If some of the events could not be written.
+    pub(super) fn finish_events(&self) -> Result<()> {
+        self.written.as_ref().map_or(Ok(()), EventFile::finish)
+    }
+}
+
+/// The most memory that this process had, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
+}
+
+/// How far the runs are.
+struct Bar<'a> {
+    bar: &'a ProgressBar,
+    what: &'a str,
+    /// Those that go on, by their numbers.
+    runs: &'a Mutex<BTreeMap<usize, Progress>>,
+}
+
+impl Bar<'_> {
+    fn update(&self, number: usize, progress: Progress, rate: f64) {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.insert(number, progress);
+        // The first of those that go on stands for all.
+        if runs.keys().next() == Some(&number) {
+            let Progress { at, incomplete, .. } = progress;
+            let seconds = at.as_secs();
+            self.bar.set_message(format!(
+                "{}: {seconds} s, {incomplete} peers lack something, {rate:.1} million events/s",
+                self.what
+            ));
+        }
+    }
+
+    fn done(&self, number: usize) {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.bar.inc(1);
+    }
+}
+
+/// Follows one run: ends it after Ctrl-C, shows how far it is, and writes its decisions.
+pub(super) struct Watch<'a> {
+    stop: &'a Stop,
+    events: Option<&'a EventFile>,
+    bar: Option<(&'a Bar<'a>, usize)>,
+    names: BTreeMap<HostId, Arc<str>>,
+    handled: u64,
+    /// Of the worlds before this one, in a run that has several.
+    before: u64,
+    started: Instant,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(stop: &'a Stop, events: Option<&'a EventFile>) -> Self {
+        let names = BTreeMap::new();
+        Self { stop, events, bar: None, names, handled: 0, before: 0, started: Instant::now() }
+    }
+
+    /// How many events there were so far.
+    pub(super) fn handled(&self) -> u64 {
+        self.handled
+    }
+}
+
+impl Follow for Watch<'_> {
+    fn decision(&mut self, at: Moment, host: HostId, decision: &Decision) {
+        if let Some(events) = self.events {
+            let name = self.names.entry(host).or_insert_with(|| format!("peer-{}", host.0).into());
+            events.write(Some(&**name), at.since_start(), decision);
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
+        if self.before + progress.events < self.handled {
+            self.before = self.handled;
+        }
+        self.handled = self.before + progress.events;
+        if let Some((bar, number)) = self.bar {
+            let time = self.started.elapsed().max(Duration::from_millis(1));
+            #[expect(clippy::cast_precision_loss, reason = "a number of events")]
+            bar.update(number, progress, self.handled as f64 / time.as_secs_f64() / 1e6);
+        }
+        if self.stop.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}

@@ -1,0 +1,145 @@
+//! The command line of `peer simulate`: a subcommand for each scenario, with the scenario's own
+//! parameters as options, from the table of scenarios.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use peer::sim::scenarios::{Parameter, Parameters, Scenario};
+
+use crate::commands::simulate::wrap;
+
+/// Run many peers in virtual time, and hold what comes out against what is published
+///
+/// Without a scenario: the swarm of `peer swarm`, in a second instead of a minute and a half.
+#[derive(Debug)]
+pub(crate) struct Simulate {
+    pub(crate) what: What,
+    pub(crate) flags: Flags,
+}
+
+/// What to run.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// The swarm of `peer swarm`.
+    Swarm,
+    /// One scenario.
+    Scenario(Scenario, Parameters),
+    /// Every scenario at its defaults.
+    All,
+}
+
+/// What goes with every scenario.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Flags {
+    /// List the scenarios
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Run the variations as well, and exit with 1 if anything is not as it has to be
+    #[arg(long, global = true)]
+    pub(crate) check: bool,
+
+    /// Number of runs, each with another random seed [default: as many as the scenario needs]
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) runs: Option<u64>,
+
+    /// Seed of the first run; the same seed gives the same run, and the next has the next
+    #[arg(long, global = true, value_name = "SEED", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
+    pub(crate) rng_seed: u64,
+
+    /// Write every measured value of every run to FILE as JSON
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the decisions of all peers in the first run to FILE, as JSON lines
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+
+    /// Print the number of events, the time that they took, and the memory
+    #[arg(long, global = true)]
+    pub(crate) stats: bool,
+}
+
+/// The name that stands for every scenario.
+const ALL: &str = "all";
+
+const EXAMPLE: &str = "Examples:
+  peer simulate                                   # the swarm of `peer swarm`
+  peer simulate kurose-ross --peers 5,50 --runs 3
+  peer simulate kurose-ross --help                # the parameters of a scenario
+  peer simulate all --check                       # every scenario, held against its bands";
+
+impl Args for Simulate {
+    fn augment_args(command: Command) -> Command {
+        let scenarios = Scenario::ALL.iter().map(|scenario| {
+            let parameters = scenario.parameters().iter().map(option);
+            let anchor = scenario.anchor();
+            let source = wrap(&format!("{}: {}", anchor.source, anchor.says), 0);
+            Command::new(scenario.name)
+                .about(scenario.about)
+                .long_about(format!("{}\n\n{source}", scenario.about))
+                .args(parameters)
+        });
+        let all = Command::new(ALL).about("every scenario at its defaults");
+        Flags::augment_args(command)
+            .about("Run many peers in virtual time, and hold what comes out against what is published")
+            .long_about(
+                "Run many peers in virtual time, and hold what comes out against what is published\n\n\
+                 Without a scenario: the swarm of `peer swarm`, in a second instead of a minute and \
+                 a half.",
+            )
+            .after_help(EXAMPLE)
+            .subcommand_value_name("SCENARIO")
+            .subcommand_help_heading("Scenarios")
+            .disable_help_subcommand(true)
+            .subcommands(scenarios)
+            .subcommand(all)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// The option of a parameter.
+fn option(parameter: &Parameter) -> Arg {
+    let (name, kind) = (parameter.name, parameter.kind);
+    Arg::new(name)
+        .long(name)
+        .help(parameter.about)
+        .value_name("VALUE")
+        .help_heading("Parameters")
+        .default_value(parameter.default)
+        .value_parser(move |text: &str| kind.check(text).map(|()| text.to_owned()))
+}
+
+impl FromArgMatches for Simulate {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let flags = Flags::from_arg_matches(matches)?;
+        let what = match matches.subcommand() {
+            None => What::Swarm,
+            Some((ALL, _)) => What::All,
+            Some((name, chosen)) => {
+                let broken = |error: &dyn std::fmt::Display| {
+                    clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))
+                };
+                let scenario: Scenario = name.parse().map_err(|error| broken(&error))?;
+                let mut parameters = Parameters::of(scenario.parameters());
+                for Parameter { name, .. } in scenario.parameters() {
+                    let text = chosen.get_one::<String>(name).expect("it has a default");
+                    parameters.set(name, text).map_err(|error| broken(&error))?;
+                }
+                What::Scenario(scenario, parameters)
+            }
+        };
+        Ok(Self { what, flags })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
