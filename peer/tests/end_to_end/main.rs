@@ -8,6 +8,7 @@
 //! | `fetch.rs` | a .torrent that is named by its URL |
 //! | `waiting.rs` | what a peer without progress says |
 //! | `swarm.rs` | `peer swarm` |
+//! | `simulate.rs` | `peer simulate` |
 //! | `hostile.rs` | a seed among peers that break the protocol |
 //! | `liars.rs` | a download from neighbors that lie or stay silent |
 //! | `record.rs` | runs that are recorded and decided again |
@@ -33,6 +34,7 @@ mod programs;
 mod record;
 mod resume;
 mod scene;
+mod simulate;
 mod swarm;
 mod transfer;
 mod transmission;

@@ -54,6 +54,10 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Write a page about the results to FILE, in Markdown
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+
     /// Write the decisions of all peers in the first run to FILE, as JSON lines
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,

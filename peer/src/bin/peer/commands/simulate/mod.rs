@@ -5,9 +5,13 @@
 //! | `mod.rs` | what to run, and what comes of it |
 //! | `runner.rs` | the runs, on all cores |
 //! | `results.rs` | the results, as a table and as JSON |
+//! | `page.rs` | the results as a page in Markdown |
 
+mod page;
 mod results;
 mod runner;
+
+use std::fs;
 
 use anyhow::{Context, Result, bail};
 use fastrand::Rng;
@@ -138,6 +142,10 @@ fn results_of(
 fn finish(all: &[Results], runner: &Runner, flags: &Flags) -> Result<Ended> {
     if let Some(path) = &flags.json {
         results::write_json(path, all)?;
+    }
+    if let Some(path) = &flags.page {
+        let page = page::page(all);
+        fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if runner.stop().is_stopped() {
         return Ok(Ended::Incomplete);

@@ -14,29 +14,29 @@ use serde::Serialize;
 /// What came of a scenario and of its variations.
 #[derive(Serialize)]
 pub(super) struct Results {
-    scenario: Scenario,
-    parameters: Parameters,
+    pub(super) scenario: Scenario,
+    pub(super) parameters: Parameters,
     #[serde(flatten)]
     pub(super) outcome: Outcome,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    variations: Vec<Varied>,
+    pub(super) variations: Vec<Varied>,
 }
 
 /// Some runs, and the verdict on them.
 #[derive(Default, Serialize)]
 pub(super) struct Outcome {
-    rows: Vec<Row>,
-    runs: Vec<Run>,
+    pub(super) rows: Vec<Row>,
+    pub(super) runs: Vec<Run>,
 }
 
 #[derive(Serialize)]
-struct Varied {
-    about: &'static str,
+pub(super) struct Varied {
+    pub(super) about: &'static str,
     parameters: Parameters,
     /// Whether what had to come of it has.
-    met: bool,
+    pub(super) met: bool,
     #[serde(flatten)]
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
 }
 
 impl Outcome {
@@ -55,18 +55,16 @@ impl Results {
     /// What is run, and what it is held against.
     pub(super) fn heading(&self) -> String {
         let Anchor { source, read, says } = self.scenario.anchor();
-        let read = match read {
-            Read::Text => "the text was read",
-            Read::Abstract => "the abstract was read",
-            Read::Derived => "derived",
-        };
-        let changed = self.parameters.iter().filter(|(known, text)| known.default != *text);
-        let changed: Vec<_> =
-            changed.map(|(known, text)| format!(" --{} {text}", known.name)).collect();
-        let (name, about) = (self.scenario, self.scenario.about);
-        let heading = format!("{name}{}: {about}", changed.concat());
-        let anchor = format!("{source} ({read}): {says}");
+        let heading = format!("{}: {}", self.command(), self.scenario.about);
+        let anchor = format!("{source} ({}): {says}", how(read));
         format!("{}\n  {}", super::wrap(&heading, 0), super::wrap(&anchor, 2))
+    }
+
+    /// The scenario with those parameters that are not at their defaults.
+    pub(super) fn command(&self) -> String {
+        let changed = self.parameters.iter().filter(|(known, text)| known.default != *text);
+        let changed = changed.map(|(known, text)| format!(" --{} {text}", known.name));
+        self.scenario.to_string() + &changed.collect::<String>()
     }
 
     /// The rows.
@@ -142,12 +140,21 @@ fn table(rows: &[Row], runs: usize, verdict: impl Fn(&Row) -> &'static str) -> S
     text
 }
 
-fn within(Band { least, most }: Band) -> String {
+/// What was read of a source.
+pub(super) fn how(read: Read) -> &'static str {
+    match read {
+        Read::Text => "the text was read",
+        Read::Abstract => "the abstract was read",
+        Read::Derived => "derived",
+    }
+}
+
+pub(super) fn within(Band { least, most }: Band) -> String {
     format!("{} to {}", number(least), number(most))
 }
 
 /// Four digits, or all of a number that has more before the point.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let digits = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 4")]
     let decimals = (3.0 - digits).clamp(0.0, 4.0) as usize;

@@ -1,0 +1,102 @@
+//! `peer simulate`: swarms in virtual time, as a user runs them.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::programs::{Ended, Program, peer};
+use crate::scene::Scene;
+
+fn simulate(args: &[&str]) -> Ended {
+    let mut command = peer(&["simulate"]);
+    Program::start("peer simulate", command.args(args)).end()
+}
+
+const SMALL: [&str; 5] = ["kurose-ross", "--peers", "1,3", "--chunks", "40"];
+
+#[test]
+fn a_scenario_tells_what_was_predicted_and_measured_and_writes_all_of_it() {
+    let scene = Scene::new();
+    let json = scene.path("results.json");
+    let ended =
+        simulate(&[&SMALL[..], &["--runs", "2", "--json", json.to_str().unwrap()]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let row = ended.stdout.lines().find(|line| line.contains("client-server, N = 3"));
+    assert!(row.is_some_and(|row| row.ends_with("holds")), "{ended:?}");
+    assert!(ended.stdout.starts_with("kurose-ross --peers 1,3 --chunks 40: "), "{ended:?}");
+
+    let results: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    let runs = results[0]["runs"].as_array().unwrap();
+    let seeds: Vec<_> = runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [0, 1]);
+    assert_eq!(results[0]["parameters"]["peers"], "1,3");
+    let p2p = &results[0]["rows"][0];
+    assert_eq!((&p2p["what"], &p2p["holds"]), (&"P2P, N = 1".into(), &true.into()));
+    // N F/(u_s + N u), and for one peer F/u_s.
+    let predicted = p2p["predicted"].as_f64().unwrap();
+    assert!((predicted - 40.0 * 192.0 * 1024.0 / 436_900.0).abs() < 1e-6, "{predicted}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_results_and_another_one_others() {
+    let scene = Scene::new();
+    let results = ["5", "5", "6"].map(|seed| {
+        let json = scene.path("results.json");
+        let flags = ["--runs", "3", "--rng-seed", seed, "--json", json.to_str().unwrap()];
+        assert_eq!(simulate(&[&SMALL[..], &flags].concat()).code, Some(0));
+        fs::read_to_string(json).unwrap()
+    });
+    assert_eq!(results[0], results[1]);
+    assert_ne!(results[1], results[2]);
+}
+
+#[test]
+fn a_band_that_is_missed_is_an_error_of_a_check_and_of_nothing_else() {
+    let slow = ["kurose-ross", "--peers", "5", "--chunks", "20", "--choker", "free-rider"];
+    let ended = simulate(&slow);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("MISSED"), "{ended:?}");
+    let ended = simulate(&[&slow[..], &["--check", "--runs", "1"]].concat());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said = "error: cannot reproduce kurose-ross: P2P, N = 5";
+    assert!(ended.stderr.starts_with(said), "{ended:?}");
+}
+
+#[test]
+fn parameters_that_make_no_sense_are_errors_that_name_them() {
+    for (args, code, said) in [
+        (&["kurose-ross", "--peers", "0"][..], 2, "whole numbers from 1 to 1000"),
+        (&["kurose-ross", "--upload", "fast"], 2, "bytes a second, such as 500KB"),
+        (&["free-rider", "--by-rate", "9"], 1, "cannot run free-rider: by-rate 9 must be less"),
+        (&["kurose"], 2, "unrecognized subcommand 'kurose'"),
+        (&["rarest", "--runs", "0"], 2, "'--runs <N>'"),
+    ] {
+        let ended = simulate(args);
+        assert!(ended.code == Some(code) && ended.stderr.contains(said), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn without_a_scenario_it_is_the_swarm_of_the_demonstration_with_its_table_and_events() {
+    let scene = Scene::new();
+    let events = scene.path("events.jsonl");
+    let ended = simulate(&["--events", events.to_str().unwrap(), "--stats"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let formulas = "K&R 2.5 for the 419.4 MB that the peers lacked (0 B only at the seed):";
+    assert!(ended.stdout.contains(formulas), "{ended:?}");
+    assert!(ended.stdout.contains(" events in "), "{ended:?}");
+    let events = fs::read_to_string(events).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let complete = events.filter(|event| event["decision"] == "complete");
+    let complete: BTreeSet<_> = complete.map(|event| event["own"].to_string()).collect();
+    assert_eq!(complete.len(), 25);
+}
+
+#[test]
+fn every_scenario_is_listed() {
+    let ended = simulate(&["--list"]);
+    for name in ["kurose-ross", "free-rider", "clustering", "rarest", "demo"] {
+        assert!(ended.stdout.lines().any(|line| line.starts_with(name)), "{name}: {ended:?}");
+    }
+}
