@@ -63,7 +63,8 @@ struct Host {
     /// The earliest [`Scheduled::Wakes`] in the queue.
     wakes_at: Option<Moment>,
     completed_at: Option<Duration>,
-    leaves_when_complete: bool,
+    /// How long it stays once it has everything; `None`: to the end.
+    stays: Option<Duration>,
 }
 
 /// Bytes of blocks that the network carries.
@@ -220,7 +221,7 @@ impl<O: Observer> World<O> {
             false_blocks: BTreeSet::new(),
             wakes_at: None,
             completed_at: None,
-            leaves_when_complete: false,
+            stays: None,
         });
         self.schedule(arrives_at, Scheduled::Arrives(host));
         host
@@ -233,7 +234,12 @@ impl<O: Observer> World<O> {
 
     /// A peer leaves as soon as it has everything.
     pub fn leave_when_complete(&mut self, host: HostId) {
-        self.host_mut(host).leaves_when_complete = true;
+        self.leave_after_completion(host, Duration::ZERO);
+    }
+
+    /// A peer stays for this time once it has everything, and leaves.
+    pub fn leave_after_completion(&mut self, host: HostId, stays: Duration) {
+        self.host_mut(host).stays = Some(stays);
     }
 
     /// A peer leaves for good: it tells the tracker, and its connections close.
@@ -409,8 +415,8 @@ impl<O: Observer> World<O> {
             Output::Complete => {
                 self.host_mut(host).completed_at = Some(self.elapsed());
                 self.incomplete -= 1;
-                if self.host_mut(host).leaves_when_complete {
-                    self.schedule(self.now, Scheduled::Leaves(host));
+                if let Some(stays) = self.host_mut(host).stays {
+                    self.schedule(self.now + stays, Scheduled::Leaves(host));
                 }
             }
         }
