@@ -23,6 +23,8 @@ pub(super) struct Books<'a> {
     missing: usize,
     /// When the peers that came without it together had everything.
     pub(super) first_copy: Option<Moment>,
+    /// Bytes that arrived from peers that lacked something themselves.
+    pub(super) from_leechers: u64,
     /// Of all deliveries, with their times: the same for two runs only if they are the same.
     pub(super) digest: u64,
 }
@@ -43,7 +45,16 @@ impl<'a> Books<'a> {
     pub(super) fn new(geometry: Geometry, follow: &'a mut dyn Follow) -> Self {
         let missing = geometry.piece_count() as usize;
         let spread = vec![false; missing];
-        Self { geometry, follow, peers: Vec::new(), spread, missing, first_copy: None, digest: 0 }
+        Self {
+            geometry,
+            follow,
+            peers: Vec::new(),
+            spread,
+            missing,
+            first_copy: None,
+            from_leechers: 0,
+            digest: 0,
+        }
     }
 
     /// The next peer joins with these chunks.
@@ -109,7 +120,9 @@ impl Observer for Books<'_> {
 
     fn delivered(&mut self, at: Moment, from: HostId, to: HostId, block: Block) {
         let piece = block.piece();
-        assert!(self.peers[from.0 as usize].has.contains(piece), "{from} sent what it lacks");
+        let sender = &self.peers[from.0 as usize].has;
+        assert!(sender.contains(piece), "{from} sent what it lacks");
+        self.from_leechers += if sender.is_full() { 0 } else { u64::from(block.length()) };
         let account = &mut self.peers[to.0 as usize];
         account.arrived[piece.as_usize()] += block.length();
         account.bytes += u64::from(block.length());

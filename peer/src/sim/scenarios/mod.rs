@@ -6,9 +6,11 @@
 //! | `free_rider.rs` | what a peer gets that gives nothing |
 //! | `clustering.rs` | peers of similar bandwidth trade with each other |
 //! | `rarest.rs` | rarest first brings out a first copy in about the least possible time |
+//! | `fluid.rs` | the steady state of a swarm that peers join and leave |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
+//! | `visits.rs` | peers that come and go |
 //! | `swarm.rs` | its world |
 //! | `books.rs` | what every run records, and what must hold in it |
 //! | `stories.rs` | smaller worlds, without a formula |
@@ -27,6 +29,7 @@ mod crowd;
 pub mod demo;
 #[cfg(test)]
 mod duplicates;
+pub mod fluid;
 pub mod free_rider;
 pub mod kurose_ross;
 #[cfg(test)]
@@ -37,6 +40,7 @@ pub mod rarest;
 #[cfg(test)]
 mod stories;
 mod swarm;
+mod visits;
 
 use crate::named::{Named, Table};
 
@@ -50,6 +54,7 @@ const SCENARIOS: &[Scenario] = &[
     free_rider::SCENARIO,
     clustering::SCENARIO,
     rarest::SCENARIO,
+    fluid::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -262,7 +267,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {

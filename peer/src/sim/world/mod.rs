@@ -242,6 +242,12 @@ impl<O: Observer> World<O> {
         self.host_mut(host).stays = Some(stays);
     }
 
+    /// A peer leaves at this time, counted from the start.
+    pub fn leave_at(&mut self, leaves_at: Duration, host: HostId) {
+        let leaves_at = (Moment::START + leaves_at).max(self.now);
+        self.schedule(leaves_at, Scheduled::Leaves(host));
+    }
+
     /// A peer leaves for good: it tells the tracker, and its connections close.
     pub fn leave(&mut self, host: HostId) {
         self.tell(host, Input::Leaving);

@@ -1,0 +1,202 @@
+//! `fluid`: the steady state of a swarm that peers join and leave.
+//!
+//! Source: Qiu & Srikant, "Modeling and Performance Analysis of BitTorrent-Like Peer-to-Peer
+//! Networks" (2004), the abstract; the formula is derived. Peers arrive at random, λ a second,
+//! download content of F bytes, and stay for a time of mean 1/γ. Each uploads u, as a seed all of
+//! it, as a leecher the part η that finds a taker. In the steady state λ peers a second become
+//! seeds, so there are y = λ/γ of those, and what x leechers and y seeds upload is what arrives:
+//! λ·F = u·(η·x + y). By Little's law a download takes T = x/λ = (1/η)(F/u - 1/γ): more peers
+//! bring as much as they take. A server alone would be the slower the more there are.
+//!
+//! λ, F/u and 1/γ are ours; so are the seed of the start, which leaves before we measure, and a
+//! downlink that is never full. η is measured, as λ and the mean stay are: they are drawn.
+
+use fastrand::Rng;
+
+use super::swarm::Swarm;
+use super::visits::{self, Seen, Visit, exponential};
+use super::{
+    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
+    Scenario, Series, Stopped, Variation,
+};
+use crate::sim::Link;
+
+/// The scenario.
+pub const SCENARIO: Scenario = Scenario {
+    name: "fluid",
+    about: "the steady state of a swarm that peers join and leave: more peers make it no slower",
+    rule: Entry {
+        anchor: Anchor {
+            source: "Qiu & Srikant, Modeling and Performance Analysis of BitTorrent-Like \
+                     Peer-to-Peer Networks, 2004",
+            read: Read::Abstract,
+            says: "a download takes (1/η)(F/u - 1/γ), whatever the rate λ of arrivals; there are \
+                   λ/γ seeds",
+        },
+        parameters: PARAMETERS,
+        run,
+        runs: 3,
+        variations: VARIATIONS,
+        short: &[
+            ("file-time", "600"),
+            ("stays", "150"),
+            ("chunks", "48"),
+            ("chunk-size", "64KiB"),
+            ("neighbors", "12"),
+            ("seed-leaves", "1100"),
+            ("warm-up", "1200"),
+            ("time", "2400"),
+        ],
+    },
+};
+
+#[rustfmt::skip]
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("arrivals", "λ, peers that arrive a second", "0.05,0.1", Kind::Numbers(1e-4, 100.0)),
+    Parameter::new("stays", "1/γ, mean seconds that a peer stays once it has everything", "150,300,450", Kind::Numbers(1.0, 1e5)),
+    Parameter::new("file-time", "F/u, seconds in which a peer uploads as much as the file", "1200", Kind::Number(10.0, 1e5)),
+    Parameter::new("chunks", "Chunks in the file", "96", Kind::Count(1, 100_000)),
+    Parameter::new("chunk-size", "Size of a chunk", "128KiB", Kind::ChunkSize),
+    Parameter::new("download", "What a peer can download, in u", "20", Kind::Number(1.0, 1000.0)),
+    Parameter::new("neighbors", "Neighbors that a peer may have", "20", Kind::Count(2, 1000)),
+    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::new("seed-upload", "What the seed of the start uploads, in u", "4", Kind::Number(0.1, 1e4)),
+    Parameter::new("seed-leaves", "Seconds from the start to its departure", "3600", Kind::Number(1.0, 1e6)),
+    Parameter::new("warm-up", "Seconds from the start that are not measured", "5400", Kind::Number(0.0, 1e6)),
+    Parameter::new("time", "Seconds of the whole run", "14400", Kind::Number(60.0, 1e6)),
+];
+
+/// The server of the control uploads the file 50 times in F/u, in which λ·F/u peers arrive: 60 and 120.
+#[rustfmt::skip]
+const VARIATIONS: &[Variation] = &[
+    Variation::new(
+        "a server, and peers that upload nothing",
+        &[("choker", "free-rider"), ("stays", "300"), ("seed-upload", "50"), ("seed-leaves", "14400")],
+        3,
+        &[Expect::exceeds(1.5, "T, the last")],
+    ),
+];
+
+/// The part of their uplinks that leechers use.
+const EFFECTIVENESS: Band = Band::new(0.85, 1.0);
+
+/// T and y over what is predicted.
+const STEADY: Band = Band::within(0.08);
+
+/// T with the last λ over T with the first.
+const ALIKE: Band = Band::within(0.12);
+
+fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+    let (arrivals, stays) = (parameters.numbers("arrivals"), parameters.numbers("stays"));
+    let (warm_up, time) = (parameters.number("warm-up"), parameters.number("time"));
+    let file_time = parameters.number("file-time");
+    if warm_up >= time {
+        let why = format!("warm-up {warm_up} must be less than time {time}");
+        return Err(Stopped::Impossible(why));
+    }
+    if let Some(stay) = stays.iter().find(|&&stay| stay >= file_time) {
+        // The seeds alone would be enough.
+        let why = format!("stays {stay} must be less than file-time {file_time}");
+        return Err(Stopped::Impossible(why));
+    }
+    let (mut measures, mut series, mut digest) = (Vec::new(), Vec::new(), 0_u64);
+    for &stay in &stays {
+        let mut times = Vec::new();
+        for &rate in &arrivals {
+            let steady = steady_state(parameters, rate, stay, context)?;
+            let Steady { seen, effectiveness, .. } = &steady;
+            // Leechers that upload nothing have no steady state; a report has no infinite numbers.
+            let download = (file_time - seen.stay) / effectiveness.max(0.01);
+            let (leechers, seeds) = (seen.arrivals * download, seen.arrivals * seen.stay);
+            let measure = |what, unit, value| {
+                Measure::new(format!("{what}, λ = {rate}, 1/γ = {stay}"), unit, value)
+            };
+            let steady_at = |value| Accept::Mean(STEADY.times(value));
+            measures.extend([
+                measure("η", "", *effectiveness).accept(Accept::Each(EFFECTIVENESS)),
+                measure("T", "s", seen.download).predicted(download).accept(steady_at(download)),
+                measure("y", "", seen.seeds).predicted(seeds).accept(steady_at(seeds)),
+            ]);
+            times.push(seen.download);
+            digest = digest.rotate_left(1) ^ steady.digest;
+            // The plot shows the last swarm.
+            series = lines(steady.population, [leechers, seeds], time);
+        }
+        if let [first, .., last] = times[..] {
+            let what = format!("T, the last λ over the first, 1/γ = {stay}");
+            let alike = Measure::new(what, "", last / first).predicted(1.0);
+            measures.push(alike.accept(Accept::Mean(ALIKE)));
+        }
+    }
+    Ok(Run { seed: context.seed, measures, series, digest })
+}
+
+/// Leechers and seeds over time, and what is predicted for the steady state.
+fn lines(population: [Vec<(f64, f64)>; 2], predicted: [f64; 2], time: f64) -> Vec<Series> {
+    let names = ["leechers", "seeds"].into_iter().zip(population).zip(predicted);
+    let lines = names.flat_map(|((name, points), predicted)| {
+        let level = vec![(0.0, predicted), (time, predicted)];
+        [
+            Series { name: name.to_owned(), predicted: false, points },
+            Series { name: format!("{name}, predicted"), predicted: true, points: level },
+        ]
+    });
+    lines.collect()
+}
+
+/// What was measured of a swarm in its steady state.
+struct Steady {
+    seen: Seen,
+    /// η.
+    effectiveness: f64,
+    /// Leechers over time, and seeds.
+    population: [Vec<(f64, f64)>; 2],
+    digest: u64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
+fn steady_state(
+    parameters: &Parameters,
+    rate: f64,
+    stay: f64,
+    context: &mut Context<'_>,
+) -> Result<Steady, Stopped> {
+    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
+    let (warm_up, time) = (parameters.number("warm-up"), parameters.number("time"));
+    let mut rng = Rng::with_seed(context.seed);
+    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
+    let upload = swarm.geometry.total_length() as f64 / parameters.number("file-time");
+    let link = |times: f64| {
+        let down = (parameters.number("download") * upload) as u64;
+        Link::new((times * upload) as u64, down)
+    };
+    let neighbors = parameters.count("neighbors") as usize;
+    let seed = swarm.join(swarm.everything(), link(parameters.number("seed-upload")), |config| {
+        config.max_neighbors = neighbors;
+    });
+    swarm.world.leave_at(parameters.seconds("seed-leaves"), seed);
+    let (mut visits, mut now) = (Vec::new(), 0.0);
+    loop {
+        now += exponential(1.0 / rate, &mut rng);
+        if now >= time {
+            break;
+        }
+        let stays = exponential(stay, &mut rng);
+        visits.push(Visit::new(&mut swarm, now, stays, link(1.0), |config| {
+            (config.choker, config.max_neighbors) = (parameters.choker("choker"), neighbors);
+        }));
+    }
+    swarm.run_for(parameters.seconds("warm-up"))?;
+    let before = swarm.world.observer.from_leechers;
+    swarm.run_for(parameters.seconds("time") - parameters.seconds("warm-up"))?;
+
+    let seen = Seen::between(&visits, &swarm, warm_up, time).ok_or_else(|| {
+        Stopped::Impossible(format!("no peer completed between {warm_up} and {time} seconds"))
+    })?;
+    let books = &swarm.world.observer;
+    let sent = (books.from_leechers - before) as f64;
+    let effectiveness = sent / (upload * seen.leechers * (time - warm_up));
+    let population = visits::population(&visits, &swarm, time);
+    Ok(Steady { seen, effectiveness, population, digest: books.digest })
+}
