@@ -11,6 +11,7 @@ use super::{
     Scenario, Spread, Stopped, Variation,
 };
 use crate::sim::{HostId, Link};
+use crate::torrent::Config;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -62,28 +63,15 @@ const DOWN: u64 = 2_000_000;
 
 /// Rates and chunks are twice what the parameters say, so that a slow peer, too, sends each of five
 /// neighbors five blocks a round; times are the same.
-const SCALE: u32 = 2;
+pub(super) const SCALE: u32 = 2;
 
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
     let mut swarm = Swarm::new(parameters.count("chunks"), SCALE * 256 * 1024, context)?;
-    let scaled = |rate| Link::new(u64::from(SCALE) * rate, u64::from(SCALE) * DOWN);
-    swarm.join(swarm.everything(), scaled(parameters.rate("seed-upload")), |_| {});
-    let mut joined: [Vec<HostId>; 3] = Default::default();
-    // The classes come mixed, since the order of joining is also that of the first connections.
-    let most = CLASSES.iter().map(|&(_, count, _)| count).max().unwrap_or(0);
-    for number in 0..most {
-        for (class, &(_, count, upload)) in CLASSES.iter().enumerate() {
-            if number < count {
-                let peer = swarm.join(swarm.nothing(), scaled(upload), |config| {
-                    config.choker = parameters.choker("choker");
-                    config.strict_priority = parameters.strict_priority("strict-priority");
-                });
-                swarm.world.leave_when_complete(peer);
-                joined[class].push(peer);
-            }
-        }
-    }
+    let joined = join(&mut swarm, parameters.rate("seed-upload"), |config| {
+        config.choker = parameters.choker("choker");
+        config.strict_priority = parameters.strict_priority("strict-priority");
+    });
     swarm.run_until_complete()?;
 
     let books = &swarm.world.observer;
@@ -118,4 +106,27 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         measures.push(Measure::new(format!("mean time of the {name} class"), "s", time));
     }
     Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
+}
+
+/// A seed joins, and the peers of each class.
+pub(super) fn join(
+    swarm: &mut Swarm<'_>,
+    seed_upload: u64,
+    configure: impl Fn(&mut Config),
+) -> [Vec<HostId>; 3] {
+    let scaled = |rate| Link::new(u64::from(SCALE) * rate, u64::from(SCALE) * DOWN);
+    swarm.join(swarm.everything(), scaled(seed_upload), |_| {});
+    let mut joined: [Vec<HostId>; 3] = Default::default();
+    // The classes come mixed, since the order of joining is also that of the first connections.
+    let most = CLASSES.iter().map(|&(_, count, _)| count).max().unwrap_or(0);
+    for number in 0..most {
+        for (class, &(_, count, upload)) in CLASSES.iter().enumerate() {
+            if number < count {
+                let peer = swarm.join(swarm.nothing(), scaled(upload), &configure);
+                swarm.world.leave_when_complete(peer);
+                joined[class].push(peer);
+            }
+        }
+    }
+    joined
 }

@@ -7,6 +7,7 @@
 //! | `clustering.rs` | peers of similar bandwidth trade with each other |
 //! | `rarest.rs` | rarest first brings out a first copy in about the least possible time |
 //! | `fluid.rs` | the steady state of a swarm that peers join and leave |
+//! | `diversity.rs` | with rarest first every neighbor has something of interest |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -27,6 +28,7 @@ pub mod clustering;
 #[cfg(test)]
 mod crowd;
 pub mod demo;
+pub mod diversity;
 #[cfg(test)]
 mod duplicates;
 pub mod fluid;
@@ -55,6 +57,7 @@ const SCENARIOS: &[Scenario] = &[
     clustering::SCENARIO,
     rarest::SCENARIO,
     fluid::SCENARIO,
+    diversity::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -267,7 +270,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {

@@ -114,11 +114,25 @@ impl<'a> Swarm<'a> {
 
     /// Runs until all peers that should complete have done so, and checks the books.
     pub(super) fn run_until_complete(&mut self) -> Result<(), Stopped> {
-        if !run_until(&mut self.world, World::all_complete, LONGEST, books_follow)? {
-            let hours = LONGEST.as_secs() / 3600;
-            return Err(Stopped::Impossible(format!(
-                "the peers did not have everything after {hours} hours"
-            )));
+        if !self.run_until(World::all_complete, LONGEST)? {
+            return Err(incomplete());
+        }
+        books::audit(self);
+        Ok(())
+    }
+
+    /// Runs until all peers that should complete have done so, looks at the swarm again and again on
+    /// the way, and checks the books.
+    pub(super) fn watch_until_complete(
+        &mut self,
+        every: Duration,
+        mut look: impl FnMut(&Self),
+    ) -> Result<(), Stopped> {
+        while !self.run_until(World::all_complete, every)? {
+            if self.world.elapsed() > LONGEST {
+                return Err(incomplete());
+            }
+            look(self);
         }
         books::audit(self);
         Ok(())
@@ -126,9 +140,17 @@ impl<'a> Swarm<'a> {
 
     /// Runs for this time, and checks the books.
     pub(super) fn run_for(&mut self, time: Duration) -> Result<(), Stopped> {
-        run_until(&mut self.world, |_| false, time, books_follow)?;
+        self.run_until(|_| false, time)?;
         books::audit(self);
         Ok(())
+    }
+
+    fn run_until(
+        &mut self,
+        is_so: impl Fn(&World<Books<'a>>) -> bool,
+        at_most: Duration,
+    ) -> Result<bool, Stopped> {
+        run_until(&mut self.world, is_so, at_most, books_follow)
     }
 
     /// When a peer that joined with nothing had everything, in seconds from the start.
@@ -173,6 +195,11 @@ pub(super) fn run_until<O: Observer>(
             return Ok(is_so(world));
         }
     }
+}
+
+fn incomplete() -> Stopped {
+    let hours = LONGEST.as_secs() / 3600;
+    Stopped::Impossible(format!("the peers did not have everything after {hours} hours"))
 }
 
 /// Mainline's limit; a scenario with more peers sets its own.
