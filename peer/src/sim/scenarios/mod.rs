@@ -8,6 +8,7 @@
 //! | `rarest.rs` | rarest first brings out a first copy in about the least possible time |
 //! | `fluid.rs` | the steady state of a swarm that peers join and leave |
 //! | `diversity.rs` | with rarest first every neighbor has something of interest |
+//! | `riders.rs` | how much later peers finish that give nothing |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -39,6 +40,7 @@ mod liars;
 mod measure;
 mod parameters;
 pub mod rarest;
+pub mod riders;
 #[cfg(test)]
 mod stories;
 mod swarm;
@@ -58,6 +60,7 @@ const SCENARIOS: &[Scenario] = &[
     rarest::SCENARIO,
     fluid::SCENARIO,
     diversity::SCENARIO,
+    riders::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -270,7 +273,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {

@@ -1,0 +1,131 @@
+//! `riders`: what peers that give nothing do to themselves and to the others.
+//!
+//! Sources: Sirivianos et al., "Free-riding in BitTorrent Networks with the Large View Exploit"
+//! (2007), Locher et al., "Free Riding in BitTorrent is Cheap" (2006), and Jun & Ahamad,
+//! "Incentives in BitTorrent Induce Free Riding" (2005), of all three the abstract: riders get the
+//! file, the sooner the more seeds there are. All numbers are ours: equal peers that all begin at
+//! the same time and stay as seeds, and riders with the same links that upload nothing.
+//!
+//! Together the peers receive N·F, which takes the uploaders N·F/(sum of uploads); the mean time is
+//! about that, a little less where some finish before others. How much later riders have
+//! everything than honest peers follows from no formula. With a choker that does not look at rates
+//! it is not later at all, and with a lone, slow seed neither: all wait for its last chunks.
+
+use super::swarm::Swarm;
+use super::{
+    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
+    Scenario, Spread, Stopped, Variation,
+};
+use crate::choker::free_rider;
+use crate::sim::{HostId, Link};
+
+/// The scenario.
+pub const SCENARIO: Scenario = Scenario {
+    name: "riders",
+    about: "how much later peers finish that give nothing, and what they cost the others",
+    rule: Entry {
+        anchor: Anchor {
+            source: "Sirivianos et al. 2007; Locher et al. 2006; Jun & Ahamad 2005",
+            read: Read::Abstract,
+            says: "riders get the file, later than the others if seeds are not what all wait for; \
+                   the mean time is about N F/(sum of uploads)",
+        },
+        parameters: PARAMETERS,
+        run,
+        runs: 3,
+        variations: VARIATIONS,
+        short: &[("riders", "30"), ("chunks", "120")],
+    },
+};
+
+#[rustfmt::skip]
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("peers", "N, riders and honest peers", "60", Kind::Count(2, 1000)),
+    Parameter::new("riders", "How many of them upload nothing", "0,10,20,30", Kind::Counts(0, 999)),
+    Parameter::new("seeds", "Seeds", "5", Kind::Count(1, 1000)),
+    Parameter::new("upload", "u, what an honest peer uploads", "81920B", Kind::Rate),
+    Parameter::new("seed-upload", "What a seed uploads", "81920B", Kind::Rate),
+    Parameter::new("chunks", "Chunks in the file", "200", Kind::Count(1, 100_000)),
+    Parameter::new("chunk-size", "Size of a chunk", "128KiB", Kind::ChunkSize),
+    Parameter::new("choker", "Choker of the honest peers", "textbook", Kind::Choker),
+];
+
+#[rustfmt::skip]
+const VARIATIONS: &[Variation] = &[
+    Variation::new(
+        "a lone seed that uploads half of what a peer does",
+        &[("seeds", "1"), ("seed-upload", "40960B"), ("riders", "10,30")],
+        3,
+        &[Expect::Ratio("rider over honest", Band::within(0.02))],
+    ),
+    Variation::new(
+        "a choker without tit-for-tat",
+        &[("choker", "random"), ("riders", "10,30")],
+        3,
+        &[Expect::Misses("rider over honest"), Expect::Ratio("rider over honest", Band::within(0.05))],
+    ),
+];
+
+/// The time of riders over that of honest peers, by the part of the peers that ride, in sixths.
+/// Fitted: eight runs give 1.165 (1.154 to 1.170), 1.278 (1.265 to 1.291), 1.495 (1.459 to 1.517).
+const FITTED: [(u32, f64); 3] = [(1, 1.165), (2, 1.278), (3, 1.495)];
+
+/// Around those.
+const RIDERS: Band = Band::within(0.1);
+
+/// The mean time over N·F/(sum of uploads). Fitted: eight runs give means of 1.033 without riders,
+/// .943 with 10 of them, .881 with 20, .832 with 30.
+const MEAN_TIME: Band = Band::new(0.78, 1.1);
+
+#[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
+fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+    let (peers, seeds) = (parameters.count("peers"), parameters.count("seeds"));
+    let (upload, seed_upload) = (parameters.rate("upload"), parameters.rate("seed-upload"));
+    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
+    let (mut measures, mut digest) = (Vec::new(), 0_u64);
+    for riders in parameters.counts("riders") {
+        if riders >= peers {
+            let why = format!("riders {riders} must be less than peers {peers}");
+            return Err(Stopped::Impossible(why));
+        }
+        let mut swarm = Swarm::new(chunks, chunk_size, context)?;
+        let down = 20 * upload;
+        for _ in 0..seeds {
+            swarm.join(swarm.everything(), Link::new(seed_upload, down), |_| {});
+        }
+        // Riders come mixed with the others, since the order of joining is also that of the first
+        // connections.
+        let is_rider = |peer: u32| (peer + 1) * riders / peers > peer * riders / peers;
+        let joined = (0..peers).map(|peer| {
+            swarm.join(swarm.nothing(), Link::new(upload, down), |config| {
+                let rider = is_rider(peer).then_some(free_rider::STRATEGY);
+                config.choker = rider.unwrap_or(parameters.choker("choker"));
+            })
+        });
+        let joined: Vec<HostId> = joined.collect();
+        swarm.run_until_complete()?;
+
+        let mean = |is: &dyn Fn(u32) -> bool| {
+            let of = (0..peers).zip(&joined).filter(|&(peer, _)| is(peer));
+            Spread::of(of.map(|(_, &host)| swarm.completed_at(host))).mean
+        };
+        let uploads = u64::from(peers - riders) * upload + u64::from(seeds) * seed_upload;
+        let bound = f64::from(peers) * swarm.geometry.total_length() as f64 / uploads as f64;
+        measures.push(
+            Measure::new(format!("mean time, {riders} riders"), "s", mean(&|_| true))
+                .predicted(bound)
+                .accept(Accept::Each(MEAN_TIME.times(bound))),
+        );
+        if riders > 0 {
+            let ratio = mean(&is_rider) / mean(&|peer| !is_rider(peer));
+            let what = format!("rider over honest, {riders} riders");
+            // Without tit-for-tat they are alike.
+            let measure = Measure::new(what, "", ratio).predicted(1.0);
+            let fitted = FITTED.iter().find(|(sixths, _)| 6 * riders == sixths * peers);
+            let band = fitted.map(|&(_, fitted)| RIDERS.times(fitted));
+            measures.push(Measure { accept: band.map(Accept::Each), ..measure });
+        }
+        digest = digest.rotate_left(1) ^ swarm.world.observer.digest;
+    }
+    Ok(Run { seed: context.seed, measures, series: Vec::new(), digest })
+}
