@@ -9,6 +9,7 @@
 //! | `fluid.rs` | the steady state of a swarm that peers join and leave |
 //! | `diversity.rs` | with rarest first every neighbor has something of interest |
 //! | `riders.rs` | how much later peers finish that give nothing |
+//! | `cohen_2003.rs` | leechers and seeds of a deployment over time |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -26,6 +27,7 @@
 
 mod books;
 pub mod clustering;
+pub mod cohen_2003;
 #[cfg(test)]
 mod crowd;
 pub mod demo;
@@ -61,6 +63,7 @@ const SCENARIOS: &[Scenario] = &[
     fluid::SCENARIO,
     diversity::SCENARIO,
     riders::SCENARIO,
+    cohen_2003::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -273,7 +276,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {

@@ -83,6 +83,11 @@ impl Seen {
     }
 }
 
+/// The seconds that all peers together spent downloading until the end.
+pub(super) fn downloads(visits: &[Visit], swarm: &Swarm<'_>, end: f64) -> f64 {
+    visits.iter().map(|visit| visit.completes(swarm).min(end) - visit.arrives).sum()
+}
+
 /// How many leechers there are over time, in seconds, and how many seeds.
 #[expect(clippy::cast_precision_loss, reason = "there are fewer peers than 2^52")]
 pub(super) fn population(visits: &[Visit], swarm: &Swarm<'_>, end: f64) -> [Vec<(f64, f64)>; 2] {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use common::announce::{self, AnnounceRequest, AnnounceResponse, Family};
+use common::announce::{self, AnnounceRequest, AnnounceResponse, Family, ScrapeEntry};
 use common::geometry::{Block, PieceIndex};
 use common::id::{InfoHash, PeerId};
 use common::moment::Moment;
@@ -310,6 +310,11 @@ impl<O: Observer> World<O> {
     /// How many peers that are present or still to come lack something.
     pub fn incomplete(&self) -> usize {
         self.incomplete
+    }
+
+    /// How many seeds and leechers the tracker counts.
+    pub fn counts(&self) -> ScrapeEntry {
+        self.tracker.scrape(&INFO_HASH).unwrap_or_default()
     }
 
     /// How many events were handled.
