@@ -10,6 +10,7 @@
 //! | `diversity.rs` | with rarest first every neighbor has something of interest |
 //! | `riders.rs` | how much later peers finish that give nothing |
 //! | `cohen_2003.rs` | leechers and seeds of a deployment over time |
+//! | `synchronised.rs` | equal peers that arrive one after another leave together |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -47,6 +48,7 @@ pub mod riders;
 mod stories;
 mod swarm;
 mod visits;
+pub mod synchronised;
 
 use crate::named::{Named, Table};
 
@@ -64,6 +66,7 @@ const SCENARIOS: &[Scenario] = &[
     diversity::SCENARIO,
     riders::SCENARIO,
     cohen_2003::SCENARIO,
+    synchronised::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -276,7 +279,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {
