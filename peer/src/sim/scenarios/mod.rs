@@ -11,6 +11,7 @@
 //! | `riders.rs` | how much later peers finish that give nothing |
 //! | `cohen_2003.rs` | leechers and seeds of a deployment over time |
 //! | `synchronised.rs` | equal peers that arrive one after another leave together |
+//! | `flash_crowd.rs` | the more chunks a file has, the sooner many peers have it |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -36,6 +37,7 @@ pub mod diversity;
 #[cfg(test)]
 mod duplicates;
 pub mod fluid;
+pub mod flash_crowd;
 pub mod free_rider;
 pub mod kurose_ross;
 #[cfg(test)]
@@ -67,6 +69,7 @@ const SCENARIOS: &[Scenario] = &[
     riders::SCENARIO,
     cohen_2003::SCENARIO,
     synchronised::SCENARIO,
+    flash_crowd::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -279,7 +282,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {
