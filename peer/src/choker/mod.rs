@@ -18,6 +18,7 @@ pub mod mainline;
 pub mod random;
 mod reason;
 pub mod seed;
+pub mod seed_by_rate;
 pub mod textbook;
 mod turns;
 pub mod unchoke_all;
@@ -29,6 +30,7 @@ const STRATEGIES: &[Strategy] = &[
     textbook::STRATEGY,
     mainline::STRATEGY,
     seed::STRATEGY,
+    seed_by_rate::STRATEGY,
     random::STRATEGY,
     unchoke_all::STRATEGY,
     free_rider::STRATEGY,
