@@ -43,7 +43,7 @@ pub const SCENARIO: Scenario = Scenario {
         run,
         runs: 3,
         variations: VARIATIONS,
-        short: &[("chunks", "1,16,64"), ("chunk-size", "128KiB")],
+        short: &[("chunks", "1,16,64"), ("chunk-size", "64KiB")],
     },
 };
 

@@ -12,6 +12,7 @@
 //! | `cohen_2003.rs` | leechers and seeds of a deployment over time |
 //! | `synchronised.rs` | equal peers that arrive one after another leave together |
 //! | `flash_crowd.rs` | the more chunks a file has, the sooner many peers have it |
+//! | `missing_piece.rs` | almost all peers lack the same chunk |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -43,6 +44,7 @@ pub mod kurose_ross;
 #[cfg(test)]
 mod liars;
 mod measure;
+pub mod missing_piece;
 mod parameters;
 pub mod rarest;
 pub mod riders;
@@ -70,6 +72,7 @@ const SCENARIOS: &[Scenario] = &[
     cohen_2003::SCENARIO,
     synchronised::SCENARIO,
     flash_crowd::SCENARIO,
+    missing_piece::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -282,7 +285,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {
