@@ -13,6 +13,7 @@
 //! | `synchronised.rs` | equal peers that arrive one after another leave together |
 //! | `flash_crowd.rs` | the more chunks a file has, the sooner many peers have it |
 //! | `missing_piece.rs` | almost all peers lack the same chunk |
+//! | `seed_capture.rs` | a fast peer that gives nothing holds a seed that serves the fastest |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
@@ -48,6 +49,7 @@ pub mod missing_piece;
 mod parameters;
 pub mod rarest;
 pub mod riders;
+pub mod seed_capture;
 #[cfg(test)]
 mod stories;
 mod swarm;
@@ -73,6 +75,7 @@ const SCENARIOS: &[Scenario] = &[
     synchronised::SCENARIO,
     flash_crowd::SCENARIO,
     missing_piece::SCENARIO,
+    seed_capture::SCENARIO,
     demo::SCENARIO,
 ];
 
@@ -285,7 +288,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece seed_capture demo);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {
