@@ -5,6 +5,7 @@
 //! reason. To add one, write a file with a [`Choker`] and its [`Strategy`], and name the file in
 //! the list below: `--choker`, the error messages and the tests take it from there.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,13 +15,16 @@ use crate::PeerKey;
 use crate::named::{Named, Table};
 
 pub mod free_rider;
+pub mod grim;
 pub mod mainline;
+pub mod propshare;
 pub mod random;
 mod reason;
 pub mod seed;
 pub mod seed_by_rate;
 pub mod textbook;
 mod turns;
+pub mod tyrant;
 pub mod unchoke_all;
 
 pub use reason::{ChokeReason, Standing, UnchokeReason};
@@ -31,6 +35,9 @@ const STRATEGIES: &[Strategy] = &[
     mainline::STRATEGY,
     seed::STRATEGY,
     seed_by_rate::STRATEGY,
+    propshare::STRATEGY,
+    tyrant::STRATEGY,
+    grim::STRATEGY,
     random::STRATEGY,
     unchoke_all::STRATEGY,
     free_rider::STRATEGY,
@@ -118,7 +125,8 @@ pub struct Unchoke {
     pub peer: PeerKey,
     /// Why it, and not another.
     pub reason: UnchokeReason,
-    /// Its weight in turns at the uplink, relative to the other peers; `None` counts as 1.
+    /// Its weight in turns at the uplink, relative to the other peers. `None` counts as 1, or with
+    /// [`UnchokeReason::Kept`] as what it was before.
     pub share: Option<u32>,
 }
 
@@ -126,6 +134,11 @@ impl Unchoke {
     /// Unchokes a peer with the same share as any other.
     pub fn new(peer: PeerKey, reason: UnchokeReason) -> Self {
         Self { peer, reason, share: None }
+    }
+
+    /// Unchokes a peer with this share.
+    pub fn with_share(peer: PeerKey, reason: UnchokeReason, share: u32) -> Self {
+        Self { peer, reason, share: Some(share) }
     }
 }
 
@@ -180,6 +193,16 @@ impl Choice {
         unchoked.map(|c| Unchoke::new(c.peer, UnchokeReason::Kept)).collect()
     }
 
+    /// Gives this share to the peers that got a slot because it was free.
+    fn sharing_free_slots(mut self, share: impl Fn(PeerKey) -> u32) -> Self {
+        for unchoke in &mut self.unchoked {
+            if unchoke.reason == UnchokeReason::FreeSlot {
+                unchoke.share = Some(share(unchoke.peer));
+            }
+        }
+        self
+    }
+
     /// The reason for this peer, if it is one of the fastest.
     pub fn unchoke(&self, peer: PeerKey) -> Option<&Unchoke> {
         self.unchoked.iter().find(|unchoke| unchoke.peer == peer)
@@ -190,6 +213,16 @@ impl FromIterator<Unchoke> for Choice {
     fn from_iter<I: IntoIterator<Item = Unchoke>>(unchoked: I) -> Self {
         Self { unchoked: unchoked.into_iter().collect(), ranking: None }
     }
+}
+
+/// Fastest first; among equals the peers that are served, then any.
+fn ranked<'a>(
+    candidates: impl Iterator<Item = &'a Candidate>,
+    rng: &mut Rng,
+) -> Vec<&'a Candidate> {
+    let mut ranked: Vec<_> = candidates.collect();
+    ranked.sort_by_cached_key(|c| (Reverse(c.rate), !c.unchoked, rng.u32(..), c.peer));
+    ranked
 }
 
 fn find(candidates: &[Candidate], peer: PeerKey) -> Option<&Candidate> {

@@ -16,12 +16,14 @@ pub(super) struct Neighbors<C> {
     pub(super) candidates: Vec<Candidate>,
     pub(super) rng: Rng,
     reasons: BTreeMap<PeerKey, Result<UnchokeReason, ChokeReason>>,
+    shares: BTreeMap<PeerKey, u32>,
 }
 
 impl<C: Choker> Neighbors<C> {
     pub(super) fn new(choker: C, candidates: &[Candidate]) -> Self {
         let candidates = candidates.to_vec();
-        Self { choker, candidates, rng: Rng::with_seed(1), reasons: BTreeMap::new() }
+        let (reasons, shares) = (BTreeMap::new(), BTreeMap::new());
+        Self { choker, candidates, rng: Rng::with_seed(1), reasons, shares }
     }
 
     /// Runs a round and returns the unchoked peers; so do the next three for their occasions.
@@ -60,6 +62,11 @@ impl<C: Choker> Neighbors<C> {
         self.reasons[&key(name)].clone()
     }
 
+    /// The weight of a neighbor at the uplink; 0 while it is choked.
+    pub(super) fn share(&self, name: char) -> u32 {
+        self.shares.get(&key(name)).copied().unwrap_or(0)
+    }
+
     /// Applies a choice as the core does.
     fn rechoke(&mut self, occasion: Occasion) -> String {
         let choice = self.choker.rechoke(occasion, &self.candidates, &mut self.rng);
@@ -73,6 +80,11 @@ impl<C: Choker> Neighbors<C> {
             assert!(ranked.into_iter().all(is_interested));
         }
 
+        let shares = mem::take(&mut self.shares);
+        for Unchoke { peer, reason, share } in &choice.unchoked {
+            let before = shares.get(peer).filter(|_| *reason == UnchokeReason::Kept);
+            self.shares.insert(*peer, share.or(before.copied()).unwrap_or(1));
+        }
         let mut before = mem::take(&mut self.reasons);
         for candidate in &self.candidates {
             let until_now = before.remove(&candidate.peer).and_then(Result::ok);
@@ -144,7 +156,9 @@ fn the_book_and_random_serve_one_more_than_the_slots() {
     assert_eq!((fills(textbook::STRATEGY), fills(random::STRATEGY)), (Some(8), Some(8)));
     assert_eq!((fills(mainline::STRATEGY), fills(seed::STRATEGY)), (Some(7), Some(7)));
     assert_eq!(fills(unchoke_all::STRATEGY), Some(usize::MAX));
-    assert_eq!(fills(free_rider::STRATEGY), None);
+    for strategy in [free_rider::STRATEGY, propshare::STRATEGY, tyrant::STRATEGY, grim::STRATEGY] {
+        assert_eq!(fills(strategy), None);
+    }
 }
 
 #[test]
@@ -152,6 +166,9 @@ fn the_chokers_that_rank_by_what_they_are_paid_give_way_to_the_seed() {
     let as_seed = |strategy: Strategy| strategy.when_complete().name;
     assert_eq!(as_seed(textbook::STRATEGY), "seed");
     assert_eq!(as_seed(mainline::STRATEGY), "seed");
+    assert_eq!(as_seed(propshare::STRATEGY), "seed");
+    assert_eq!(as_seed(tyrant::STRATEGY), "seed");
+    assert_eq!(as_seed(grim::STRATEGY), "seed");
     assert_eq!(as_seed(random::STRATEGY), "random");
     assert_eq!(as_seed(free_rider::STRATEGY), "free-rider");
 }
@@ -205,6 +222,7 @@ impl Neighbors<Box<dyn Choker>> {
                 let since_block = Some(SNUBBED_AFTER * 2 * u32::from(snubbed));
                 self.change(name, |c| {
                     (c.rate, c.snubbed, c.since_block) = (rate, snubbed, since_block);
+                    (c.received, c.sent) = (10 * rate, 20 * u64::from(c.unchoked));
                 });
             }
             Step::ChangesInterest(_) | Step::Sends(..) => {}
@@ -296,7 +314,15 @@ proptest! {
 
     #[test]
     fn between_rounds_no_peer_loses_its_slot(steps in steps()) {
-        for strategy in [textbook::STRATEGY, seed::STRATEGY, random::STRATEGY] {
+        let strategies = [
+            textbook::STRATEGY,
+            seed::STRATEGY,
+            random::STRATEGY,
+            propshare::STRATEGY,
+            tyrant::STRATEGY,
+            grim::STRATEGY,
+        ];
+        for strategy in strategies {
             let mut neighbors = start(strategy);
             for &step in &steps {
                 let before = neighbors.served();

@@ -5,11 +5,11 @@
 //! Here a free slot goes at once to a peer that waits, without taking one from another; a slot that
 //! no peer earns by sending is optimistic too; a peer that is not interested is choked.
 
-use std::cmp::Reverse;
-
 use fastrand::Rng;
 
-use super::{Candidate, Choice, Choker, Entry, Occasion, Rules, Strategy, Unchoke, UnchokeReason};
+use super::{
+    Candidate, Choice, Choker, Entry, Occasion, Rules, Strategy, Unchoke, UnchokeReason, ranked,
+};
 use crate::PeerKey;
 
 /// The book's choker. The book does not say what a seed does, so a seed does what the reference
@@ -94,16 +94,6 @@ impl Textbook {
         }
         choice
     }
-}
-
-/// Fastest first; among equals the peers that are served, then any.
-fn ranked<'a>(
-    candidates: impl Iterator<Item = &'a Candidate>,
-    rng: &mut Rng,
-) -> Vec<&'a Candidate> {
-    let mut ranked: Vec<_> = candidates.collect();
-    ranked.sort_by_cached_key(|c| (Reverse(c.rate), !c.unchoked, rng.u32(..), c.peer));
-    ranked
 }
 
 #[cfg(test)]

@@ -136,7 +136,9 @@ impl Torrent {
             let was_optimistic = until_now.as_ref().is_some_and(Reason::is_optimistic);
             let reason = match choice.unchoke(peer) {
                 Some(unchoke) => {
-                    neighbor.share = unchoke.share.unwrap_or(1);
+                    if unchoke.share.is_some() || unchoke.reason != UnchokeReason::Kept {
+                        neighbor.share = unchoke.share.unwrap_or(1);
+                    }
                     Reason::Unchoke(match (&unchoke.reason, until_now) {
                         (UnchokeReason::Kept, Some(Reason::Unchoke(before))) => before,
                         (reason, _) => reason.clone(),
