@@ -10,10 +10,12 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde::{Serialize, Serializer};
 
 use crate::PeerKey;
 use crate::named::{Named, Table};
 
+mod asked;
 pub mod free_rider;
 pub mod grim;
 pub mod mainline;
@@ -27,6 +29,8 @@ mod turns;
 pub mod tyrant;
 pub mod unchoke_all;
 
+pub(crate) use asked::Asked;
+pub use asked::{AnswerError, AskChoker, MAX_ANSWER, Question};
 pub use reason::{ChokeReason, Standing, UnchokeReason};
 
 /// All chokers; the first is the default.
@@ -57,7 +61,7 @@ pub trait Choker: fmt::Debug + Send {
 }
 
 /// What a choker knows about one connected peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {
     /// Its key; the candidates are in the order of their keys.
     pub peer: PeerKey,
@@ -69,6 +73,7 @@ pub struct Candidate {
     /// set while we seed.
     pub snubbed: bool,
     /// The time since its last block; `None` if it never sent one.
+    #[serde(serialize_with = "in_seconds")]
     pub since_block: Option<Duration>,
     /// Bytes per second from it; when we seed, to it.
     pub rate: u64,
@@ -81,6 +86,11 @@ pub struct Candidate {
     /// It has requests queued or blocks unsent with us. A choke drops the requests, so for a
     /// choked peer this means a block in flight.
     pub pending: bool,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over the field")]
+fn in_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(serializer)
 }
 
 /// Cohen 2003: a peer that sends no block "for over a minute" is taken to snub us.

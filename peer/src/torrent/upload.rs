@@ -11,7 +11,8 @@ use super::neighbor::{Neighbor, Reason, Traffic};
 use super::{Config, Output, Torrent};
 use crate::PeerKey;
 use crate::choker::{
-    self, Candidate, Choice, Choker, Occasion, SNUBBED_AFTER, Strategy, UnchokeReason,
+    self, AskChoker, Asked, Candidate, Choice, Choker, Occasion, SNUBBED_AFTER, Strategy,
+    UnchokeReason,
 };
 use crate::decision::Decision;
 use crate::limiter::{Limiter, Turn};
@@ -19,8 +20,7 @@ use crate::limiter::{Limiter, Turn};
 /// Which neighbors we serve, and how fast.
 #[derive(Debug)]
 pub(super) struct Uploads {
-    choker: Box<dyn Choker>,
-    strategy: Strategy,
+    chooser: Chooser,
     pub(super) limiter: Limiter,
     /// Rounds so far.
     pub(super) round: u32,
@@ -35,8 +35,7 @@ impl Uploads {
     pub(super) fn new(config: &Config, complete: bool, now: Moment) -> Self {
         let strategy = if complete { config.choker.when_complete() } else { config.choker };
         Self {
-            choker: strategy.choker(&rules(config)),
-            strategy,
+            chooser: Chooser::Named { strategy, choker: strategy.choker(&rules(config)) },
             limiter: Limiter::new(config.upload_limit, now),
             round: 0,
             next_round: now + config.gathering.unwrap_or(config.rechoke),
@@ -58,8 +57,36 @@ impl Uploads {
 
     /// From now on no neighbor can pay us back, and another rule applies.
     pub(super) fn become_seed(&mut self, config: &Config) {
-        self.strategy = self.strategy.when_complete();
-        self.choker = self.strategy.choker(&rules(config));
+        match &mut self.chooser {
+            Chooser::Named { strategy, choker } => {
+                *strategy = strategy.when_complete();
+                *choker = strategy.choker(&rules(config));
+            }
+            Chooser::Asked(asked) => asked.become_seed(),
+        }
+    }
+}
+
+/// The choker: one of our own, or one outside.
+#[derive(Debug)]
+enum Chooser {
+    Named { strategy: Strategy, choker: Box<dyn Choker> },
+    Asked(Asked),
+}
+
+impl Chooser {
+    fn choker(&mut self) -> &mut dyn Choker {
+        match self {
+            Self::Named { choker, .. } => choker.as_mut(),
+            Self::Asked(asked) => asked,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Named { strategy, .. } => strategy.name,
+            Self::Asked(_) => Asked::NAME,
+        }
     }
 }
 
@@ -72,6 +99,14 @@ fn rules(config: &Config) -> choker::Rules {
 }
 
 impl Torrent {
+    /// From now on this decides in place of [`Config::choker`], also as a seed.
+    ///
+    /// A record does not hold its answers, so such a run cannot be replayed.
+    pub fn ask_choker(&mut self, asks: Box<dyn AskChoker>) {
+        let asked = Asked::new(asks, &rules(&self.config), self.is_complete());
+        self.uploads.chooser = Chooser::Asked(asked);
+    }
+
     /// The connection can take a block. No more than one or two should wait in a connection: a
     /// block there can no longer be canceled or choked.
     pub(super) fn on_writable(&mut self, peer: PeerKey, now: Moment) {
@@ -124,12 +159,12 @@ impl Torrent {
         let seeding = self.is_complete();
         let candidates: Vec<Candidate> =
             self.neighbors.iter().map(|neighbor| candidate(neighbor, seeding, now)).collect();
-        let choice = self.uploads.choker.rechoke(occasion, &candidates, &mut self.rng);
+        let choice = self.uploads.chooser.choker().rechoke(occasion, &candidates, &mut self.rng);
         let is_round = occasion == Occasion::Round;
         if is_round {
             self.explain_round(&candidates, &choice);
         }
-        let choker = self.uploads.strategy.name;
+        let choker = self.uploads.chooser.name();
         for (neighbor, candidate) in self.neighbors.iter_mut().zip(&candidates) {
             let peer = candidate.peer;
             let until_now = neighbor.last_choice.reason.take();

@@ -8,6 +8,7 @@
 //! | `listen.rs` | the sockets on which peers connect to us |
 //! | `storage/`, `disk.rs` | files, and the thread that hashes and writes |
 //! | `announcer/` | the thread that talks to trackers |
+//! | `choker_program.rs` | the program of `--choker-cmd` |
 //! | `digest.rs` | chunks in one line a round |
 //! | `report.rs` | progress, decisions and events for the user; the record of a run |
 //! | `waiting.rs` | what a peer without progress waits for |
@@ -24,6 +25,7 @@
 )]
 
 mod announcer;
+mod choker_program;
 mod commands;
 mod digest;
 mod disk;

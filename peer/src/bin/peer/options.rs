@@ -20,6 +20,7 @@ use peer::demo::Setup;
 use peer::named::{Named, Table};
 use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
 
+use crate::choker_program::{CommandLine, parse_timeout};
 use crate::url::{self, Parts};
 pub(crate) use simulate::{Flags, Simulate, What};
 
@@ -246,6 +247,15 @@ pub(crate) struct Trading {
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Entry>())]
     pub(crate) choker: Strategy,
 
+    /// Program that chooses in place of --choker, with its arguments
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["choker", "record"])]
+    pub(crate) choker_cmd: Option<CommandLine>,
+
+    /// How long the program may take to answer, from 1ms to 10s; else it loses the round
+    #[arg(long, value_name = "TIME", default_value = "10ms", requires = "choker_cmd")]
+    #[arg(value_parser = parse_timeout)]
+    pub(crate) choker_cmd_timeout: Duration,
+
     /// Rule that chooses which chunk to begin next
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Choose>())]
     pub(crate) order: Order,
@@ -429,6 +439,7 @@ mod tests {
     fn numbers_out_of_bounds_are_usage_errors() {
         for line in [
             "get x --slots 101",
+            "get x --choker-cmd a --choker-cmd-timeout 11s",
             "get x --max-neighbors 0",
             "get x --max-neighbors 1001",
             "get x --rechoke 999ms",
@@ -450,6 +461,11 @@ mod tests {
         assert!(error.contains("[possible values: textbook, mainline, "), "{error}");
         let error = parse("peer create x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        for line in ["get x --choker seed", "seed x --record y", "swarm --choker-cmd b"] {
+            let error = parse(&format!("peer {line} --choker-cmd a")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{line}");
+        }
+        assert!(parse("peer swarm --choker-cmd ./a --choker-cmd-timeout 1s").is_ok());
     }
 
     #[test]

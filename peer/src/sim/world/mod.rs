@@ -23,6 +23,7 @@ use super::links::{Downlink, Link, Uplink};
 use super::observe::Observer;
 use super::participant::{Conduct, HostId, Participant, Settings};
 use crate::PeerKey;
+use crate::choker::AskChoker;
 use crate::torrent::{Config, Input, Output, Torrent, Verdict};
 use network::{End, Item};
 
@@ -225,6 +226,11 @@ impl<O: Observer> World<O> {
         });
         self.schedule(arrives_at, Scheduled::Arrives(host));
         host
+    }
+
+    /// A choker outside of the library decides for a peer.
+    pub fn ask_choker(&mut self, host: HostId, asks: Box<dyn AskChoker>) {
+        self.host_mut(host).torrent.ask_choker(asks);
     }
 
     /// A user names another peer to a peer, which must be present.

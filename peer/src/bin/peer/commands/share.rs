@@ -15,6 +15,7 @@ use peer::demo::alphanumeric;
 use peer::record::Start;
 use peer::torrent::Config;
 
+use crate::choker_program::{self, ChokerProgram};
 use crate::listen;
 use crate::node::{self, Clock, Ended, Session};
 use crate::options::{Get, Seed, Sharing, Trading};
@@ -102,6 +103,7 @@ fn run(
     node::run(Session {
         storage: Arc::new(storage),
         start: Start { config, geometry, have, seed: rng.u64(..), at: Moment::START },
+        choker: start_choker(trading, 1)?.pop(),
         listeners: listen::listen(sharing.listen)?,
         dial_from: listen::dial_from(sharing.listen),
         named: sharing.peers.clone(),
@@ -113,6 +115,13 @@ fn run(
         record,
         stop,
     })
+}
+
+/// The program of `--choker-cmd`, so many times; none without that option.
+pub(crate) fn start_choker(trading: &Trading, count: usize) -> Result<Vec<ChokerProgram>> {
+    let Trading { choker_cmd, choker_cmd_timeout, .. } = trading;
+    choker_program::start_all(choker_cmd.as_ref(), *choker_cmd_timeout, count)
+        .context("cannot use --choker-cmd")
 }
 
 /// The user's options for trading.

@@ -33,6 +33,7 @@ use peer::record::{Start, Step};
 use peer::torrent::{Input, Output, Torrent};
 
 use crate::announcer::{Announcer, Timeouts};
+use crate::choker_program::ChokerProgram;
 use crate::disk::{Disk, Done};
 use crate::report::{RecordFile, Reporter};
 use crate::stop::Stop;
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) storage: Arc<Storage>,
     /// The arguments of the core.
     pub(crate) start: Start,
+    /// Chooses in place of the choker of the core.
+    pub(crate) choker: Option<ChokerProgram>,
     pub(crate) listeners: Vec<std::net::TcpListener>,
     /// The address that we dial from, if not from any.
     pub(crate) dial_from: Option<IpAddr>,
@@ -159,7 +162,7 @@ impl Node {
                 log::warn!("cannot wake the loop: {error}");
             }
         };
-        let Session { storage, start, rng, dial_from, clock, record, .. } = &mut session;
+        let Session { storage, start, choker, rng, dial_from, clock, record, .. } = &mut session;
         let notify_too = notify.clone();
         let done = move |done| notify_too(Notice::Disk(done));
         let disk = Disk::spawn(Arc::clone(storage), done)?;
@@ -177,7 +180,10 @@ impl Node {
         if let Some(record) = record {
             record.start(start);
         }
-        let torrent = start.clone().torrent();
+        let mut torrent = start.clone().torrent();
+        if let Some(program) = choker.take() {
+            torrent.ask_choker(Box::new(program));
+        }
         Ok(Self {
             now: start.at,
             session,

@@ -32,6 +32,7 @@ use tempfile::TempDir;
 use tracker::server::Server;
 
 use super::share;
+use crate::choker_program::ChokerProgram;
 use crate::listen;
 use crate::node::{self, Clock, Ended, Session};
 use crate::options;
@@ -168,10 +169,14 @@ impl Swarm<'_> {
             let listener = listen::bind(LOOPBACK).context("cannot listen on 127.0.0.1")?;
             prepared.push((member, storage, listener));
         }
+        let trading = self.members.iter().filter(|member| member.role != Role::FreeRider);
+        let mut chokers = share::start_choker(&self.options.trading, trading.count())?.into_iter();
         start_tracker(tracker)?;
         let clock = Clock::start();
         let sessions = prepared.into_iter().map(|(member, storage, listener)| {
-            self.session(member, storage, listener, clock, rng.fork())
+            let rides = member.role == Role::FreeRider;
+            let choker = if rides { None } else { chokers.next() };
+            self.session(member, storage, choker, listener, clock, rng.fork())
         });
         let threads = sessions.collect::<Vec<_>>().into_iter().map(|(name, session)| {
             thread::Builder::new().name(name).spawn(move || node::run(session))
@@ -204,6 +209,7 @@ impl Swarm<'_> {
         &self,
         member: &Member,
         storage: Storage,
+        choker: Option<ChokerProgram>,
         listener: TcpListener,
         clock: Clock,
         mut rng: Rng,
@@ -235,6 +241,7 @@ impl Swarm<'_> {
                 seed: rng.u64(..),
                 at: Moment::START,
             },
+            choker,
             listeners: vec![listener],
             dial_from: None,
             named: Vec::new(),
