@@ -129,6 +129,12 @@ fn every_choker_and_every_order_that_a_page_names_exists() {
 }
 
 #[test]
+fn the_choker_in_python_is_shown_as_it_is() {
+    let program = read("docs/python/my_choker.py");
+    assert!(read("docs/write-a-choker.md").contains(&format!("```python\n{program}```")));
+}
+
+#[test]
 fn the_checks_find_links_names_and_examples() {
     let line = "a [link](../x.rs) `name` | [other](y.md), `some/path.rs`, [site](https://z.org)";
     let found: Vec<_> = links(line).map(|(_, link)| link).collect();

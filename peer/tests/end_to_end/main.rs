@@ -9,6 +9,7 @@
 //! | `waiting.rs` | what a peer without progress says |
 //! | `swarm.rs` | `peer swarm` |
 //! | `simulate.rs` | `peer simulate` |
+//! | `choker_cmd.rs` | a choker that is a program of the user |
 //! | `hostile.rs` | a seed among peers that break the protocol |
 //! | `liars.rs` | a download from neighbors that lie or stay silent |
 //! | `record.rs` | runs that are recorded and decided again |
@@ -24,6 +25,7 @@
 )]
 
 mod aria2;
+mod choker_cmd;
 mod exits;
 mod fetch;
 mod hostile;

@@ -247,7 +247,7 @@ pub(crate) struct Trading {
     #[arg(long, value_name = "NAME", default_value_t, value_parser = by_name::<Entry>())]
     pub(crate) choker: Strategy,
 
-    /// Program that chooses in place of --choker, with its arguments
+    /// Program that chooses in place of --choker, with its arguments: docs/write-a-choker.md
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["choker", "record"])]
     pub(crate) choker_cmd: Option<CommandLine>,
 

@@ -38,8 +38,8 @@ pub mod demo;
 pub mod diversity;
 #[cfg(test)]
 mod duplicates;
-pub mod fluid;
 pub mod flash_crowd;
+pub mod fluid;
 pub mod free_rider;
 pub mod kurose_ross;
 #[cfg(test)]
@@ -53,8 +53,8 @@ pub mod seed_capture;
 #[cfg(test)]
 mod stories;
 mod swarm;
-mod visits;
 pub mod synchronised;
+mod visits;
 
 use crate::named::{Named, Table};
 
