@@ -4,7 +4,7 @@
 //!
 //! It is asked at rounds only. Between rounds no peer loses its slot; a slot that becomes free goes
 //! to the fastest peer that waits, so that as many are served as the last answer unchoked, and before
-//! the first answer as many as there are slots. A round without an answer leaves all as it is.
+//! the first answer as many as there are slots. A round without an answer is as if it had not come.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -134,23 +134,16 @@ impl Asked {
 
 impl Choker for Asked {
     fn rechoke(&mut self, occasion: Occasion, candidates: &[Candidate], rng: &mut Rng) -> Choice {
-        match occasion {
-            Occasion::Round => {
-                self.round += 1;
-                let Self { round, slots, seeding, .. } = *self;
-                match self.asks.ask(&Question { round, slots, seeding, candidates }) {
-                    Some(choice) => {
-                        self.serves = choice.unchoked.len();
-                        choice
-                    }
-                    None => Choice::keep(candidates.iter().filter(|c| c.unchoked)),
-                }
-            }
-            Occasion::Joined(_) | Occasion::Left(_) | Occasion::InterestChanged(_) => {
-                let waiting = candidates.iter().filter(|c| c.interested && !c.unchoked);
-                Choice::keep_and_fill(self.serves, candidates, &mut ranked(waiting, rng))
+        if occasion == Occasion::Round {
+            self.round += 1;
+            let Self { round, slots, seeding, .. } = *self;
+            if let Some(choice) = self.asks.ask(&Question { round, slots, seeding, candidates }) {
+                self.serves = choice.unchoked.len();
+                return choice;
             }
         }
+        let waiting = candidates.iter().filter(|c| c.interested && !c.unchoked);
+        Choice::keep_and_fill(self.serves, candidates, &mut ranked(waiting, rng))
     }
 }
 
@@ -195,11 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn a_round_without_an_answer_leaves_all_as_it_is() {
+    fn a_round_without_an_answer_takes_no_slot_from_a_peer_and_gives_only_free_ones() {
         let mut neighbors = answering(&[r#"[{"peer":1,"share":3}]"#, "nonsense"]);
         for _ in 0..3 {
             assert_eq!((neighbors.round(), neighbors.share('B')), ("B".to_owned(), 3));
         }
+        // Where no answer ever comes, peers are served nevertheless.
+        assert_eq!(answering(&[]).round(), "ABCD");
     }
 
     #[test]
