@@ -7,16 +7,16 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::programs::{Program, peer};
-use crate::scene::Scene;
+use crate::scene::{MIB, Scene};
 
-/// A swarm of two peers and a seed without limits, in rounds of a second; its events, and what it
-/// says.
+/// A swarm of two peers, a free rider and a seed, in rounds of a second; it takes some of them.
+/// Returns its events, and what it says.
 fn swarm(choker: &str, timeout: &str) -> (Vec<Value>, String) {
-    let scene = Scene::new();
-    let events = scene.path("events.jsonl");
-    let mut command = peer(&["swarm", "--peers", "2", "--upload-limit", "4MB", "--rechoke", "1s"]);
+    let scene = Scene::with_file("lecture.bin", 4 * MIB);
+    let (file, events) = (scene.original().join("lecture.bin"), scene.path("events.jsonl"));
+    let mut command = peer(&["swarm", "--peers", "2", "--upload-limit", "1MB", "--rechoke", "1s"]);
     command.args(["--choker-cmd", choker, "--choker-cmd-timeout", timeout]);
-    let ended = Program::start("peer swarm", command.arg("--events").arg(&events)).end();
+    let ended = Program::start("peer swarm", command.arg("--events").arg(&events).arg(&file)).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let events = fs::read_to_string(events).unwrap();
     let events = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
