@@ -393,3 +393,19 @@ fn a_peer_that_completes_chokes_as_a_seed_from_the_next_round_on() {
     scene.wait(10 * SECOND);
     assert_eq!(reason(&scene).as_deref(), Some("kept as seed, rank 1"));
 }
+
+#[test]
+fn a_peer_that_is_kept_between_rounds_keeps_its_share() {
+    let mut scene = Scene::new(bits([0]));
+    let mut shares = Vec::new();
+    for peer in [1, 2] {
+        scene.neighbor(peer, bits([]));
+        scene.receive(peer.into(), Message::Interested);
+        scene.torrent.neighbors.get_mut(PeerKey(1)).unwrap().share = 3;
+        scene.receive(peer.into(), Message::NotInterested);
+        scene.receive(peer.into(), Message::Interested);
+        shares.push([1, 2].map(|peer| scene.torrent.share(PeerKey(peer))));
+    }
+    // The first one lost its slot, and got another; then the second one did.
+    assert_eq!(shares, [[1, 1], [3, 1]]);
+}
