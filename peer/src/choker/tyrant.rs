@@ -1,6 +1,6 @@
 //! `BitTyrant`: buys as much as it can for its upload (Piatek, Isdal, Anderson, Krishnamurthy,
-//! Venkataramani 2007, "Do incentives build robustness in BitTorrent?"; the abstract and the rule
-//! were read).
+//! Venkataramani 2007, "Do incentives build robustness in BitTorrent?"; the abstract was read, the
+//! rule is as others describe it).
 //!
 //! For each peer it estimates d, what the peer gives, and u, the least for which the peer gives it.
 //! Each round it unchokes the peers with the best d/u until its capacity is used. A peer that was

@@ -70,7 +70,7 @@ pub(crate) struct Flags {
 /// The name that stands for every scenario.
 const ALL: &str = "all";
 
-const EXAMPLE: &str = "Examples:
+const EXAMPLE: &str = "Example:
   peer simulate                                   # the swarm of `peer swarm`
   peer simulate kurose-ross --peers 5,50 --runs 3
   peer simulate kurose-ross --help                # the parameters of a scenario

@@ -16,7 +16,7 @@ against something that is published or that follows from a formula. Every measur
 different random seeds; a band says where it has to be, and a control, with the mechanism switched off or another rule in its \
 place, has to miss it.
 
-`peer simulate all --check --page docs/reproductions.md` wrote this page.
+`peer simulate --page FILE` wrote this page.
 ";
 
 /// The page about these results.
