@@ -6,8 +6,8 @@
 //!
 //! Before its first round a peer waits until all are connected ([`GATHERING`]). If it gave a free
 //! slot to each as it came, two that meet would nearly always unchoke each other, whatever they can
-//! send, and each would try far fewer partners: over 40 runs the rank correlation of upload limit
-//! and finishing time is -0.56 then, and -0.84 so.
+//! send, and each would try far fewer partners: over 40 runs and more in virtual time the rank
+//! correlation of upload limit and finishing time is about -0.5 then, and -0.83 so.
 //!
 //! | File | Its part |
 //! |---|---|
