@@ -3,8 +3,8 @@
 //!
 //! It serves as many peers as the book's choker, those that send fastest first. The other slots go
 //! to peers that do not send, three rounds each. A peer that was served for three rounds since its
-//! last block, and that snubs us, is never served again, whatever it sends later. A peer of which
-//! we want nothing cannot pay, and snubs nobody.
+//! last block, and that snubs us, is never served again, whatever it sends later. A peer that
+//! has nothing for us cannot pay, and does not snub us.
 //!
 //! A peer is known by its connection: one that connects again is a stranger.
 

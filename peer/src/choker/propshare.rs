@@ -7,8 +7,8 @@
 //!
 //! The slots do not limit the number of peers that pay. What peers get that have not paid is ours,
 //! in the measure of the book: together the part of one optimistic unchoke beside the slots, 1/5
-//! with four slots, and more only while no peer pays. If fewer peers pay than there are slots, so
-//! many more are tried, at least one; every 30 s they are drawn anew.
+//! with four slots, and more only while no peer pays. If fewer peers pay than there are slots, the
+//! difference is tried, at least one; every 30 s others are drawn.
 
 use std::collections::BTreeSet;
 

@@ -53,7 +53,7 @@ const PARAMETERS: &[Parameter] = &[
 const VARIATIONS: &[Variation] = &[
     Variation::new("the choker of the reference client", &[("choker", "mainline")], 3, &[Expect::Holds]),
     Variation::new("chunks in order", &[("order", "in-order"), ("peers", "30")], 3, &[Expect::exceeds(1.2, "P2P")]),
-    Variation::new("peers that unchoke nobody", &[("choker", "free-rider"), ("peers", "30")], 3, &[Expect::exceeds(2.0, "P2P")]),
+    Variation::new("peers that upload nothing", &[("choker", "free-rider"), ("peers", "30")], 3, &[Expect::exceeds(2.0, "P2P")]),
 ];
 
 /// P2P, measured over the bound.

@@ -23,7 +23,7 @@
 //! Where leechers do not keep asking, the new rule is no turn for each either. Between its requests
 //! a leecher that is slowed down by its downlink wants nothing at the moment, and the seed displaces
 //! such a peer before the rider, which always wants more. With six slots and slower leechers the
-//! rider stays for good, as with the old rule. Mainline 4.0 chooses so, too.
+//! rider stays for good, as with the old rule.
 
 use std::time::Duration;
 
