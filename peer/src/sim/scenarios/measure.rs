@@ -150,6 +150,9 @@ pub struct Row {
     pub accept: Option<Accept>,
     /// Whether it is; `None` if it is only for information.
     pub holds: Option<bool>,
+    /// Whether it misses: no run is in its band, or the mean is not. One run outside is no miss yet.
+    #[serde(skip)]
+    pub misses: bool,
 }
 
 /// The rows of these runs, of which there is at least one. All measure the same.
@@ -180,17 +183,18 @@ fn row(all: &[&Measure]) -> Row {
         };
         accepts.iter().map(band).collect()
     });
-    let (accept, holds) = match (accepts.as_deref(), bands) {
+    let (accept, holds, misses) = match (accepts.as_deref(), bands) {
         (Some([Accept::Each(_), ..]), Some(bands)) => {
-            let mut pairs = bands.iter().zip(all);
-            let holds = pairs.all(|(band, measure)| band.contains(measure.measured));
-            (Some(Accept::Each(mean_band(&bands))), Some(holds))
+            let pairs = bands.iter().zip(all);
+            let inside = pairs.filter(|(band, measure)| band.contains(measure.measured)).count();
+            (Some(Accept::Each(mean_band(&bands))), Some(inside == all.len()), inside == 0)
         }
         (Some([Accept::Mean(_), ..]), Some(bands)) => {
             let band = mean_band(&bands);
-            (Some(Accept::Mean(band)), Some(band.contains(measured.mean)))
+            let holds = band.contains(measured.mean);
+            (Some(Accept::Mean(band)), Some(holds), !holds)
         }
-        _ => (None, None),
+        _ => (None, None, false),
     };
     Row {
         what: all[0].what.clone(),
@@ -199,6 +203,7 @@ fn row(all: &[&Measure]) -> Row {
         measured,
         accept,
         holds,
+        misses,
     }
 }
 
@@ -232,6 +237,16 @@ mod tests {
         ] {
             assert_eq!(rows(&runs(&values, Accept::Each))[0].holds, Some(each), "{values:?}");
             assert_eq!(rows(&runs(&values, Accept::Mean))[0].holds, Some(mean), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_control_misses_a_band_only_if_no_run_is_in_it() {
+        for (values, each, mean) in
+            [([8.5, 10.5], false, false), ([8.5, 8.7], true, true), ([8.5, 11.5], true, false)]
+        {
+            assert_eq!(rows(&runs(&values, Accept::Each))[0].misses, each, "{values:?}");
+            assert_eq!(rows(&runs(&values, Accept::Mean))[0].misses, mean, "{values:?}");
         }
     }
 

@@ -175,7 +175,7 @@ impl Expect {
             Self::Holds => rows.iter().filter_map(|row| row.holds).collect(),
             Self::Misses(what) => {
                 let named = rows.iter().filter(|row| row.what.starts_with(what));
-                named.filter_map(|row| row.holds).map(|holds| !holds).collect()
+                named.filter(|row| row.holds.is_some()).map(|row| row.misses).collect()
             }
             Self::Ratio(what, band) => {
                 let named = rows.iter().filter(|row| row.what.starts_with(what));
@@ -264,7 +264,7 @@ mod tests {
             });
             let rows = rows(&runs);
             println!("{scenario}, {}:", variation.about);
-            for Row { what, unit, predicted, measured, accept, holds } in &rows {
+            for Row { what, unit, predicted, measured, accept, holds, misses: _ } in &rows {
                 println!(
                     "  {what}: {measured} {unit}, predicted {predicted:?}, {accept:?}, {holds:?}"
                 );

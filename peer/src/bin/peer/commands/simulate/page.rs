@@ -51,7 +51,7 @@ fn table(rows: &[Row]) -> String {
     let mut table =
         "| | predicted | measured | range | has to be | |\n|---|---:|---:|---|---|---|\n"
             .to_owned();
-    for Row { what, unit, predicted, measured, accept, holds } in rows {
+    for Row { what, unit, predicted, measured, accept, holds, misses: _ } in rows {
         let predicted = predicted.map_or(String::new(), number);
         let band = match accept {
             None => String::new(),
