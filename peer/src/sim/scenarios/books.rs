@@ -1,6 +1,8 @@
 //! What every run of a scenario records, and what must hold in it: no byte appears or vanishes, no
 //! link is faster than its rate, and no peer has a chunk that no peer sent it.
 
+use std::collections::BTreeMap;
+
 use common::bitfield::Bitfield;
 use common::geometry::{BLOCK_LENGTH, Block, Geometry, PieceIndex};
 use common::moment::Moment;
@@ -33,12 +35,12 @@ pub(super) struct Books<'a> {
 #[derive(Debug)]
 struct Account {
     has: Bitfield,
-    /// Bytes that arrived of each chunk.
-    arrived: Vec<u32>,
+    /// Bytes that arrived of each chunk that it lacks.
+    arrived: BTreeMap<PieceIndex, u32>,
     /// Bytes that arrived.
     bytes: u64,
     /// In how many rounds it unchoked each other peer, optimistic unchokes aside.
-    regular: Vec<u32>,
+    regular: BTreeMap<HostId, u32>,
 }
 
 impl<'a> Books<'a> {
@@ -59,20 +61,20 @@ impl<'a> Books<'a> {
 
     /// The next peer joins with these chunks.
     pub(super) fn brings(&mut self, has: Bitfield) {
-        let arrived = vec![0; has.piece_count() as usize];
-        self.peers.push(Account { has, arrived, bytes: 0, regular: Vec::new() });
+        let (arrived, regular) = Default::default();
+        self.peers.push(Account { has, arrived, bytes: 0, regular });
     }
 
     /// In how many rounds a peer unchoked another, optimistic unchokes aside.
     pub(super) fn regular_unchokes(&self, by: HostId, of: HostId) -> u32 {
-        let regular = &self.peers[by.0 as usize].regular;
-        regular.get(of.0 as usize).copied().unwrap_or(0)
+        self.peers[by.0 as usize].regular.get(&of).copied().unwrap_or(0)
     }
 
     fn verified(&mut self, at: Moment, host: HostId, piece: PieceIndex) {
         let size = self.geometry.piece_size(piece);
         let account = &mut self.peers[host.0 as usize];
-        assert!(account.arrived[piece.as_usize()] >= size, "{host}: no peer sent {piece:?}");
+        let arrived = account.arrived.remove(&piece).unwrap_or(0);
+        assert!(arrived >= size, "{host}: no peer sent {piece:?}");
         account.has.insert(piece);
         if !std::mem::replace(&mut self.spread[piece.as_usize()], true) {
             self.missing -= 1;
@@ -85,10 +87,8 @@ impl<'a> Books<'a> {
     fn unchoked(&mut self, by: HostId, of: &Identity, reason: &UnchokeReason) {
         // A choker that ranks no peer gives a reason of its own.
         if let UnchokeReason::Top { .. } | UnchokeReason::Other { .. } = reason {
-            let of = host_with(of.address).expect("all neighbors are hosts").0 as usize;
-            let regular = &mut self.peers[by.0 as usize].regular;
-            regular.resize(regular.len().max(of + 1), 0);
-            regular[of] += 1;
+            let of = host_with(of.address).expect("all neighbors are hosts");
+            *self.peers[by.0 as usize].regular.entry(of).or_default() += 1;
         }
     }
 }
@@ -124,7 +124,9 @@ impl Observer for Books<'_> {
         assert!(sender.contains(piece), "{from} sent what it lacks");
         self.from_leechers += if sender.is_full() { 0 } else { u64::from(block.length()) };
         let account = &mut self.peers[to.0 as usize];
-        account.arrived[piece.as_usize()] += block.length();
+        if !account.has.contains(piece) {
+            *account.arrived.entry(piece).or_default() += block.length();
+        }
         account.bytes += u64::from(block.length());
         self.digest = digest(self.digest, at, from, to, block);
     }

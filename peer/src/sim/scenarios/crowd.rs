@@ -1,103 +1,114 @@
-//! Crowds: more peers than each may have as neighbors.
+//! `crowd`: a swarm of any size, for what a run costs.
+//!
+//! It reproduces nothing that is published; the set-up is ours. N peers arrive evenly over ten
+//! minutes, and each leaves five minutes after it has everything. The bound of K&R 2.5 for peers
+//! that arrive over time: until the last of them has everything, N·F bytes have to be uploaded, and a
+//! peer uploads at most u from its arrival on. So T is at least the time at which
+//! u_s·T + (the sum over the peers of u·(T - arrival)) = N·F, and no less than the last peer takes
+//! at the rate of its downlink.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::bitfield::Bitfield;
-use common::geometry::Geometry;
-use common::moment::Moment;
+use super::swarm::Swarm;
+use super::{
+    Accept, Anchor, Band, Context, Entry, Kind, Measure, Parameter, Parameters, Read, Run,
+    Scenario, Series, Spread, Stopped, last,
+};
+use crate::sim::Link;
 
-use crate::decision::{Decision, DisconnectReason};
-use crate::sim::*;
+/// The scenario.
+pub const SCENARIO: Scenario = Scenario {
+    name: "crowd",
+    about: "a swarm of any size, for what a run costs (--stats)",
+    rule: Entry {
+        anchor: Anchor {
+            source: "Kurose & Ross, section 2.5",
+            read: Read::Derived,
+            says: "the last peer has everything when all uplinks together can have sent N·F bytes, \
+                   and no earlier",
+        },
+        parameters: PARAMETERS,
+        run,
+        runs: 3,
+        variations: &[],
+        short: &[("peers", "40"), ("seeds", "1"), ("chunks", "64"), ("arrivals", "60")],
+    },
+};
 
-const KB: u64 = 1000;
-const PIECE: u64 = 64 * 1024;
-const PIECES: u32 = 256;
-const MINUTE: Duration = Duration::from_secs(60);
-const PEERS: u32 = 200;
-const MOST_NEIGHBORS: usize = 20;
-/// Three quarters: a peer with so many dials none again that refused it.
-const ENOUGH: usize = 15;
+/// At the defaults a run takes a second or two; SIMULATION has the large ones.
+#[rustfmt::skip]
+const PARAMETERS: &[Parameter] = &[
+    Parameter::new("peers", "N, the peers that arrive", "300", Kind::Count(1, 100_000)),
+    Parameter::new("seeds", "Peers that have everything from the start on", "2", Kind::Count(1, 10_000)),
+    Parameter::new("chunks", "Chunks in the file", "128", Kind::Count(1, 100_000)),
+    Parameter::new("chunk-size", "Size of a chunk", "256KiB", Kind::ChunkSize),
+    Parameter::new("neighbors", "Neighbors that a peer may have", "55", Kind::Count(2, 1000)),
+    Parameter::new("upload", "u, what each peer uploads", "100KB", Kind::Rate),
+    Parameter::new("download", "What each peer can download", "800KB", Kind::Rate),
+    Parameter::new("seed-upload", "What each seed uploads", "1MB", Kind::Rate),
+    Parameter::new("arrivals", "Seconds in which the peers arrive, evenly", "600", Kind::Number(0.0, 1e6)),
+    Parameter::new("stays", "Seconds that a peer stays once it has everything", "300", Kind::Number(0.0, 1e6)),
+    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+];
 
-/// What peers decided about connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    /// Those that reached a peer; here all do.
-    dials: usize,
-    evictions: usize,
-}
+/// When the last peer has everything, over the bound.
+const LAST: Band = Band::new(1.0, 1.3);
 
-impl Observer for Counts {
-    fn decision(&mut self, _: Moment, _: HostId, decision: Decision) {
-        // A peer that was dialed is at the port where it listens.
-        let was_dialed = |address: SocketAddr| usize::from(address.port() == 6881);
-        match decision {
-            Decision::Connect { peer, .. } | Decision::Refuse { peer, .. } => {
-                self.dials += was_dialed(peer.address);
-            }
-            Decision::Disconnect { reason: DisconnectReason::Evicted, .. } => self.evictions += 1,
-            _ => {}
-        }
-    }
-}
+/// How often the population is looked at.
+const EVERY: Duration = Duration::from_secs(20);
 
-/// A crowd of which each peer comes a little later than the one before; one is a seed, or none.
-fn crowd(seeds: u32, apart: Duration, seed: u64) -> World<Counts> {
-    let geometry = Geometry::new(u64::from(PIECES) * PIECE, PIECE).unwrap();
-    let mut world = World::new(Settings { geometry, announce_interval: 30 * MINUTE }, seed);
-    for number in 0..PEERS {
-        let mut config = world.config();
-        config.max_neighbors = MOST_NEIGHBORS;
-        let have = if number < seeds { Bitfield::full(PIECES) } else { Bitfield::empty(PIECES) };
-        world.add_peer(Participant {
-            config,
-            link: Link::new(20 * KB, 20 * KB),
-            have,
-            arrives_at: number * apart,
-            conduct: Conduct::Honest,
+#[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
+fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
+    let seed = context.seed;
+    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
+    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
+    let neighbors = parameters.count("neighbors") as usize;
+    let (upload, down) = (parameters.rate("upload"), parameters.rate("download"));
+    let seed_upload = parameters.rate("seed-upload");
+    let seeds = parameters.count("seeds");
+    for _ in 0..seeds {
+        swarm.join(swarm.everything(), Link::new(seed_upload, down), |config| {
+            config.max_neighbors = neighbors;
         });
     }
-    world
-}
-
-fn neighbor_counts(world: &World<Counts>) -> Vec<usize> {
-    (0..PEERS).map(|host| world.peer(HostId(host)).neighbors().len()).collect()
-}
-
-#[test]
-fn a_crowd_finds_its_neighbors_with_few_dials_and_then_is_quiet() {
-    let second = Duration::from_secs(1);
-    for (seeds, apart, most_dials) in [
-        // All at once, with something to trade or nothing; and one after another, when those that
-        // come last find most places taken.
-        (1, Duration::ZERO, 1),
-        (0, Duration::ZERO, 1),
-        (1, 3 * second / 10, 3),
-    ] {
-        for seed in 0..2 {
-            let case = format!("{seeds} seeds, {apart:?} apart, seed {seed}");
-            let mut world = crowd(seeds, apart, seed);
-            world.run_for(2 * MINUTE);
-            let (early, counts) = (world.observer, neighbor_counts(&world));
-            assert_eq!(early.evictions, 0, "{case}");
-            let lacking: usize = counts.iter().map(|count| ENOUGH.saturating_sub(*count)).sum();
-
-            world.run_for(4 * MINUTE);
-            let (late, counts) = (world.observer, neighbor_counts(&world));
-            let places = PEERS as usize * MOST_NEIGHBORS;
-            let filled: usize = counts.iter().sum();
-            assert!(100 * filled >= 95 * places, "{case}: {filled} of {places} places");
-            let least = counts.iter().min().unwrap();
-            assert!(*least >= ENOUGH - 5, "{case}: one has only {least}");
-            assert!(late.dials <= most_dials * filled, "{case}: {} dials", late.dials);
-            // A peer that lacks neighbors dials again, and evicts; that ends, for those that it
-            // evicts have enough and do not.
-            let (dials, evictions) = (late.dials - early.dials, late.evictions);
-            assert!(dials < PEERS as usize, "{case}: {dials} dials");
-            assert!(evictions < lacking + 40, "{case}: {evictions} evictions, {lacking} lacked");
-
-            world.run_for(2 * MINUTE);
-            assert_eq!(world.observer, late, "{case}");
+    let peers = parameters.count("peers");
+    let apart = parameters.seconds("arrivals") / peers;
+    let joined = (0..peers).map(|number| {
+        let link = Link::new(upload, down);
+        let peer = swarm.join_at(number * apart, swarm.nothing(), link, |config| {
+            (config.choker, config.max_neighbors) = (parameters.choker("choker"), neighbors);
+        });
+        swarm.world.leave_after_completion(peer, parameters.seconds("stays"));
+        peer
+    });
+    let joined: Vec<_> = joined.collect();
+    let mut lines = [Vec::new(), Vec::new()];
+    swarm.watch_until_complete(EVERY, |swarm| {
+        let at = swarm.world.elapsed().as_secs_f64();
+        let counts = swarm.world.counts();
+        for (line, count) in lines.iter_mut().zip([counts.leechers, counts.seeders]) {
+            line.push((at, f64::from(count)));
         }
-    }
+    })?;
+
+    let completed: Vec<_> = joined.iter().map(|&peer| swarm.completed_at(peer)).collect();
+    let arrivals = (0..peers).map(|number| (number * apart).as_secs_f64());
+    let download = Spread::of(completed.iter().zip(arrivals.clone()).map(|(done, came)| done - came));
+    let (u, u_s) = (upload as f64, f64::from(seeds) * seed_upload as f64);
+    let needed = f64::from(peers) * swarm.geometry.total_length() as f64;
+    let alone = last(arrivals.clone()) + swarm.geometry.total_length() as f64 / down as f64;
+    let bound = (needed + u * arrivals.sum::<f64>()) / (u_s + f64::from(peers) * u);
+    let bound = bound.max(alone);
+    let measures = vec![
+        Measure::new("the last peer has everything", "s", last(completed))
+            .predicted(bound)
+            .accept(Accept::Each(LAST.times(bound))),
+        Measure::new("download time, mean", "s", download.mean),
+        Measure::new("download time, longest", "s", download.most),
+    ];
+    let series = ["leechers", "seeds"].into_iter().zip(lines);
+    let series =
+        series.map(|(name, points)| Series { name: name.to_owned(), predicted: false, points });
+    let series = series.collect();
+    Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
 }

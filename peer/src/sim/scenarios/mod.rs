@@ -15,13 +15,14 @@
 //! | `missing_piece.rs` | almost all peers lack the same chunk |
 //! | `seed_capture.rs` | a fast peer that gives nothing holds a seed that serves the fastest |
 //! | `demo.rs` | what `peer swarm` shows |
+//! | `crowd.rs` | nothing: a swarm of any size, for what a run costs |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
 //! | `visits.rs` | peers that come and go |
 //! | `swarm.rs` | its world |
 //! | `books.rs` | what every run records, and what must hold in it |
 //! | `stories.rs` | smaller worlds, without a formula |
-//! | `crowd.rs` | more peers than each may have as neighbors |
+//! | `places.rs` | more peers than each may have as neighbors |
 //! | `duplicates.rs` | two peers that dial each other |
 //! | `liars.rs` | liars that come back under new peer ids |
 //!
@@ -32,8 +33,7 @@
 mod books;
 pub mod clustering;
 pub mod cohen_2003;
-#[cfg(test)]
-mod crowd;
+pub mod crowd;
 pub mod demo;
 pub mod diversity;
 #[cfg(test)]
@@ -47,6 +47,8 @@ mod liars;
 mod measure;
 pub mod missing_piece;
 mod parameters;
+#[cfg(test)]
+mod places;
 pub mod rarest;
 pub mod riders;
 pub mod seed_capture;
@@ -77,6 +79,7 @@ const SCENARIOS: &[Scenario] = &[
     missing_piece::SCENARIO,
     seed_capture::SCENARIO,
     demo::SCENARIO,
+    crowd::SCENARIO,
 ];
 
 /// A published or derived result, as `peer simulate NAME` reproduces it.
@@ -288,7 +291,7 @@ mod tests {
         };
     }
 
-    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece seed_capture demo);
+    each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece seed_capture demo crowd);
 
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {
