@@ -26,7 +26,13 @@ pub(super) struct Availability {
     starts: Vec<u32>,
     /// No piece below this one is in `sorted`.
     lowest: u32,
+    /// A piece for each neighbor that gained one since the counts were last used.
+    gained: Vec<PieceIndex>,
 }
+
+/// Of a crowd come more haves than there are picks. Counting so many of them in one go touches the
+/// same memory again and again, where one at a time would find it cold.
+const MAX_GAINED: usize = 128;
 
 /// The place of a piece that may not be asked for.
 const NOWHERE: u32 = u32::MAX;
@@ -42,7 +48,7 @@ impl Availability {
             places[piece.as_usize()] = place;
         }
         let counts = vec![0; places.len()];
-        Self { counts, seeds: 0, sorted, places, starts: vec![0], lowest: 0 }
+        Self { counts, seeds: 0, sorted, places, starts: vec![0], lowest: 0, gained: Vec::new() }
     }
 
     /// One more neighbor, with these pieces.
@@ -56,6 +62,7 @@ impl Availability {
 
     /// One neighbor fewer, with these pieces.
     pub(super) fn remove_all(&mut self, has: &Bitfield, rng: &mut Rng) {
+        self.count_gained(rng);
         if has.is_full() {
             self.seeds -= 1;
         } else {
@@ -63,15 +70,27 @@ impl Availability {
         }
     }
 
-    /// A neighbor got the piece, the last one of `has`.
+    /// A neighbor got the piece, the last one of `has`. It counts from the next
+    /// [`Self::count_gained`] on.
     pub(super) fn gained(&mut self, piece: PieceIndex, has: &Bitfield, rng: &mut Rng) {
         if has.is_full() {
             // It is a seed now, and counts as one.
+            self.count_gained(rng);
             has.iter().filter(|&other| other != piece).for_each(|other| self.remove(other, rng));
             self.seeds += 1;
         } else {
-            self.add(piece, rng);
+            self.gained.push(piece);
+            if self.gained.len() == MAX_GAINED {
+                self.count_gained(rng);
+            }
         }
+    }
+
+    /// Counts what neighbors have gained.
+    pub(super) fn count_gained(&mut self, rng: &mut Rng) {
+        let mut gained = std::mem::take(&mut self.gained);
+        gained.drain(..).for_each(|piece| self.add(piece, rng));
+        self.gained = gained;
     }
 
     /// One more neighbor has the piece.
@@ -271,6 +290,7 @@ mod tests {
                                 availability.gained(piece, &peers[last], &mut rng);
                             }
                         }
+                        availability.count_gained(&mut rng);
                     }
                     4 => {
                         if let Some(piece) = availability.any(&bits, &BTreeSet::new(), &mut rng) {

@@ -155,6 +155,7 @@ impl Picker {
 
     /// The block to request from a peer, which from now on counts as requested from it.
     pub fn pick(&mut self, asked: Asked<'_>, rng: &mut Rng) -> Option<Pick> {
+        self.askable.count_gained(rng);
         let owns = self.owned.get(&asked.peer).copied();
         if asked.on_parole {
             if let Some(piece) = owns {

@@ -187,15 +187,17 @@ impl Torrent {
         self.downloads.reputation.passed(&senders);
         let (have, of) = (self.have().count(), self.geometry.piece_count());
         self.explain(Decision::Verified { chunk: piece.get(), have, of });
-        for peer in self.neighbors.keys_where(|_| true) {
-            self.send(peer, Message::Have(piece), now);
-            if let Some(neighbor) = self.neighbors.get_mut(peer)
-                && neighbor.has.contains(piece)
-            {
+        let mut exhausted = Vec::new();
+        for neighbor in self.neighbors.iter_mut() {
+            let peer = neighbor.key();
+            neighbor.last_sent = now;
+            self.outputs.push_back(Output::Send { peer, message: Message::Have(piece) });
+            if neighbor.has.contains(piece) {
                 neighbor.wanted -= 1;
-                self.update_interest(peer, now);
+                exhausted.extend((neighbor.wanted == 0).then_some(peer));
             }
         }
+        exhausted.into_iter().for_each(|peer| self.update_interest(peer, now));
         // A peer on parole waits for the hash, and others perhaps for memory.
         self.pending.ask.extend(self.neighbors.keys_where(Neighbor::answers));
         if self.is_complete() {

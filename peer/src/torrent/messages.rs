@@ -66,7 +66,11 @@ impl Torrent {
         if !picker.have().contains(piece) {
             neighbor.wanted += 1;
         }
-        self.after_news(peer, now);
+        // Most haves come from neighbors that choke us and interest us already.
+        let interest_changes = neighbor.am_interested != (neighbor.wanted > 0);
+        if interest_changes || neighbor.answers() || neighbor.has.is_full() {
+            self.after_news(peer, now);
+        }
     }
 
     fn on_bitfield(&mut self, peer: PeerKey, bitfield: Bitfield, now: Moment) {

@@ -118,6 +118,8 @@ pub struct Torrent {
     downloads: Downloads,
     uploads: Uploads,
     next_check: Moment,
+    /// As [`Torrent::next_timeout`] gives it.
+    timeout: Option<Moment>,
     totals: Totals,
     pending: Pending,
     outputs: VecDeque<Output>,
@@ -133,6 +135,12 @@ struct Pending {
     ask: Vec<PeerKey>,
     /// Blocks became free: every neighbor may be asked.
     ask_all: bool,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.occasions.is_empty() && self.ask.is_empty() && !self.ask_all
+    }
 }
 
 /// A round that takes no time would never end.
@@ -158,23 +166,27 @@ impl Torrent {
         config.rechoke = config.rechoke.max(SHORTEST_ROUND);
         let mut rng = Rng::with_seed(seed);
         let complete = have.is_full();
-        Self {
+        let mut torrent = Self {
             neighbors: Neighbors::default(),
             sources: Sources::new(config.has_tracker, now),
             downloads: Downloads::new(&config, geometry, have, &mut rng, now),
             uploads: Uploads::new(&config, complete, now),
             next_check: now + CHECK_INTERVAL,
+            timeout: None,
             totals: Totals::default(),
             pending: Pending::default(),
             outputs: VecDeque::new(),
             rng,
             config,
             geometry,
-        }
+        };
+        torrent.timeout = torrent.earliest_timeout();
+        torrent
     }
 
     /// Handles an input. Drain [`Self::poll`] afterward.
     pub fn handle(&mut self, input: Input, now: Moment) {
+        let is_have = matches!(input, Input::Received { message: Message::Have(_), .. });
         match input {
             Input::Connected { neighbor, direction, extensions } => {
                 self.on_connected(neighbor, direction, extensions, now);
@@ -196,7 +208,11 @@ impl Torrent {
             Input::Leaving => self.on_leaving(),
             Input::TimedOut => self.on_timeout(now),
         }
-        self.settle(now);
+        // In a crowd nearly all inputs are haves, and nearly all of those call for no decision.
+        if !is_have || !self.pending.is_empty() {
+            self.settle(now);
+            self.timeout = self.earliest_timeout();
+        }
     }
 
     /// The next output, oldest first.
@@ -206,6 +222,10 @@ impl Torrent {
 
     /// When [`Input::TimedOut`] is due, if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Moment> {
+        self.timeout
+    }
+
+    fn earliest_timeout(&self) -> Option<Moment> {
         let rounds =
             (!self.neighbors.is_empty()).then(|| self.uploads.next_round().min(self.next_check));
         [

@@ -1,7 +1,7 @@
 //! One neighbor as we know it: the four flags of BEP 3, its pieces, and what is in flight; and the
 //! table of all of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -258,7 +258,9 @@ impl Neighbor {
 
     /// Ends all requests, and returns their blocks; one that is arriving does not count.
     pub(super) fn abandon_requests(&mut self) -> Vec<Block> {
-        let blocks: Vec<_> = self.requests.drain(..).map(|request| request.block).collect();
+        // Most neighbors choke us most of the time: they hold no memory for requests then.
+        let requests = std::mem::take(&mut self.requests);
+        let blocks: Vec<_> = requests.into_iter().map(|request| request.block).collect();
         blocks.iter().for_each(|&block| self.abandon(block));
         blocks
     }
@@ -307,10 +309,13 @@ impl Neighbor {
     }
 }
 
-/// All neighbors, in the order in which they connected.
+/// All neighbors, in the order in which they connected, which is that of their keys.
 #[derive(Debug, Default)]
 pub(super) struct Neighbors {
-    table: BTreeMap<PeerKey, Neighbor>,
+    keys: Vec<PeerKey>,
+    /// At the same places as their keys.
+    #[expect(clippy::vec_box, reason = "neighbors come and go; a place must not cost a neighbor")]
+    table: Vec<Box<Neighbor>>,
     /// Those that we dialed.
     outgoing: usize,
 }
@@ -318,22 +323,25 @@ pub(super) struct Neighbors {
 impl Neighbors {
     pub(super) fn insert(&mut self, neighbor: Neighbor) {
         self.outgoing += usize::from(neighbor.direction == Direction::Outgoing);
-        let before = self.table.insert(neighbor.key(), neighbor);
-        assert!(before.is_none(), "the key of a connection is never used again");
+        let place = self.place(neighbor.key()).expect_err("the key of a connection is unique");
+        self.keys.insert(place, neighbor.key());
+        self.table.insert(place, Box::new(neighbor));
     }
 
     pub(super) fn remove(&mut self, peer: PeerKey) -> Option<Neighbor> {
-        let neighbor = self.table.remove(&peer)?;
+        let place = self.place(peer).ok()?;
+        self.keys.remove(place);
+        let neighbor = self.table.remove(place);
         self.outgoing -= usize::from(neighbor.direction == Direction::Outgoing);
-        Some(neighbor)
+        Some(*neighbor)
     }
 
     pub(super) fn get(&self, peer: PeerKey) -> Option<&Neighbor> {
-        self.table.get(&peer)
+        self.place(peer).ok().map(|place| &*self.table[place])
     }
 
     pub(super) fn get_mut(&mut self, peer: PeerKey) -> Option<&mut Neighbor> {
-        self.table.get_mut(&peer)
+        self.place(peer).ok().map(|place| &mut *self.table[place])
     }
 
     pub(super) fn len(&self) -> usize {
@@ -349,11 +357,16 @@ impl Neighbors {
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Neighbor> {
-        self.table.values()
+        self.table.iter().map(|neighbor| &**neighbor)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Neighbor> {
-        self.table.values_mut()
+        self.table.iter_mut().map(|neighbor| &mut **neighbor)
+    }
+
+    /// Where the key is, or else where it belongs.
+    fn place(&self, peer: PeerKey) -> Result<usize, usize> {
+        self.keys.binary_search(&peer)
     }
 
     /// The keys of the neighbors that match, for changes that need the whole table.

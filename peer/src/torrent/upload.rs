@@ -1,5 +1,6 @@
 //! Choking, and the blocks that we send.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use common::geometry::Block;
@@ -197,7 +198,7 @@ impl Torrent {
                 neighbor.last_sent = now;
                 if chokes {
                     // BEP 3: what the peer requested is discarded.
-                    neighbor.uploads.clear();
+                    neighbor.uploads = VecDeque::new();
                     self.uploads.limiter.forget(peer);
                 }
             }

@@ -93,7 +93,8 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
 
     let completed: Vec<_> = joined.iter().map(|&peer| swarm.completed_at(peer)).collect();
     let arrivals = (0..peers).map(|number| (number * apart).as_secs_f64());
-    let download = Spread::of(completed.iter().zip(arrivals.clone()).map(|(done, came)| done - came));
+    let download =
+        Spread::of(completed.iter().zip(arrivals.clone()).map(|(done, came)| done - came));
     let (u, u_s) = (upload as f64, f64::from(seeds) * seed_upload as f64);
     let needed = f64::from(peers) * swarm.geometry.total_length() as f64;
     let alone = last(arrivals.clone()) + swarm.geometry.total_length() as f64 / down as f64;

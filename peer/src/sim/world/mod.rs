@@ -5,10 +5,11 @@
 //! reused, a connection delivers in order, the core is asked for a block only when it can be sent,
 //! and [`Input::TimedOut`] comes at the time of [`Torrent::next_timeout`].
 
+mod ends;
 mod network;
+mod queue;
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use common::announce::{self, AnnounceRequest, AnnounceResponse, Family, ScrapeEn
 use common::geometry::{Block, PieceIndex};
 use common::id::{InfoHash, PeerId};
 use common::moment::Moment;
+use common::wire::Message;
 use fastrand::Rng;
 use tracker::swarms::{Full, Limits, Swarms};
 
@@ -25,7 +27,9 @@ use super::participant::{Conduct, HostId, Participant, Settings};
 use crate::PeerKey;
 use crate::choker::AskChoker;
 use crate::torrent::{Config, Input, Output, Torrent, Verdict};
-use network::{End, Item};
+use ends::Ends;
+use network::{Gathered, Item};
+use queue::EventQueue;
 
 /// Peers that exchange one torrent in virtual time.
 #[derive(Debug)]
@@ -34,17 +38,13 @@ pub struct World<O> {
     pub observer: O,
     settings: Settings,
     now: Moment,
-    /// The earliest first; of simultaneous entries, the one that was scheduled first.
-    queue: BinaryHeap<Reverse<Due>>,
-    /// How many entries were ever scheduled.
-    scheduled: u64,
+    queue: EventQueue<Scheduled>,
     hosts: Vec<Host>,
     /// Hosts that are present or still to come, and lack something.
     incomplete: usize,
-    /// Both ends of every connection, each at the key that its host knows it by.
-    ends: BTreeMap<PeerKey, End>,
-    /// Connections that were ever opened.
-    connections: u64,
+    ends: Ends,
+    /// Haves that a peer is sending.
+    haves: Vec<Gathered>,
     carried: Carried,
     tracker: Swarms,
     rng: Rng,
@@ -84,35 +84,7 @@ enum Presence {
     Gone,
 }
 
-/// An entry of the queue.
-#[derive(Debug)]
-struct Due {
-    at: Moment,
-    /// How many entries were scheduled before it.
-    number: u64,
-    event: Scheduled,
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Due {}
-
+/// What will happen.
 #[derive(Debug)]
 enum Scheduled {
     Arrives(HostId),
@@ -143,6 +115,11 @@ enum Scheduled {
         end: PeerKey,
         item: Item,
     },
+    /// The same have reaches all these ends.
+    HavesReached {
+        piece: PieceIndex,
+        ends: Box<[PeerKey]>,
+    },
     /// An item has passed the downlink.
     Delivered {
         end: PeerKey,
@@ -155,7 +132,7 @@ enum Scheduled {
     },
     TrackerAnswered {
         host: HostId,
-        answer: Result<AnnounceResponse, Full>,
+        answer: Box<Result<AnnounceResponse, Full>>,
     },
 }
 
@@ -181,12 +158,11 @@ impl<O: Observer> World<O> {
             tracker: Swarms::new(settings.announce_interval, Limits::default()),
             settings,
             now,
-            queue: BinaryHeap::new(),
-            scheduled: 0,
+            queue: EventQueue::new(),
             hosts: Vec::new(),
             incomplete: 0,
-            ends: BTreeMap::new(),
-            connections: 0,
+            ends: Ends::default(),
+            haves: Vec::new(),
             carried: Carried::default(),
             rng: Rng::with_seed(seed),
         }
@@ -224,7 +200,7 @@ impl<O: Observer> World<O> {
             completed_at: None,
             stays: None,
         });
-        self.schedule(arrives_at, Scheduled::Arrives(host));
+        self.schedule_at(arrives_at, Scheduled::Arrives(host));
         host
     }
 
@@ -251,7 +227,7 @@ impl<O: Observer> World<O> {
     /// A peer leaves at this time, counted from the start.
     pub fn leave_at(&mut self, leaves_at: Duration, host: HostId) {
         let leaves_at = (Moment::START + leaves_at).max(self.now);
-        self.schedule(leaves_at, Scheduled::Leaves(host));
+        self.schedule_at(leaves_at, Scheduled::Leaves(host));
     }
 
     /// A peer leaves for good: it tells the tracker, and its connections close.
@@ -277,8 +253,8 @@ impl<O: Observer> World<O> {
     pub fn run_until(&mut self, is_so: impl Fn(&Self) -> bool, at_most: Duration) -> bool {
         let end = self.now + at_most;
         while !is_so(self) {
-            match self.queue.peek() {
-                Some(Reverse(due)) if due.at <= end => self.step(),
+            match self.queue.next_at() {
+                Some(at) if at <= end => self.step(),
                 Some(_) | None => {
                     self.now = end;
                     return false;
@@ -325,7 +301,7 @@ impl<O: Observer> World<O> {
 
     /// How many events were handled.
     pub fn events(&self) -> u64 {
-        self.scheduled - self.queue.len() as u64
+        self.queue.handled()
     }
 
     /// The host at this address, be it where it listens or where it dialed from.
@@ -334,7 +310,7 @@ impl<O: Observer> World<O> {
     }
 
     fn step(&mut self) {
-        let Some(Reverse(Due { at, event, .. })) = self.queue.pop() else { return };
+        let Some((at, event)) = self.queue.pop() else { return };
         self.now = at;
         match event {
             Scheduled::Arrives(host) => {
@@ -351,10 +327,11 @@ impl<O: Observer> World<O> {
             Scheduled::DialFailed { by, address } => self.tell(by, Input::DialFailed { address }),
             Scheduled::WentOut { host, peer, block } => self.on_went_out(host, peer, block),
             Scheduled::Reached { end, item } => self.on_reached(end, item),
+            Scheduled::HavesReached { piece, ends } => self.on_haves_reached(piece, &ends),
             Scheduled::Delivered { end, item } => self.deliver(end, item),
             Scheduled::Checked { host, piece, verdict } => self.on_checked(host, piece, verdict),
             Scheduled::TrackerAnswered { host, answer } => {
-                self.tell(host, answer.map_or(Input::AnnounceFailed, announced));
+                self.tell(host, (*answer).map_or(Input::AnnounceFailed, announced));
             }
         }
     }
@@ -394,8 +371,18 @@ impl<O: Observer> World<O> {
 
     fn perform_all(&mut self, host: HostId) {
         while let Some(output) = self.host_mut(host).torrent.poll() {
-            self.perform(host, output);
+            match output {
+                Output::Send { peer, message: Message::Have(piece) } => {
+                    self.gather_have(peer, piece);
+                }
+                output => {
+                    // Nothing may overtake them.
+                    self.send_haves();
+                    self.perform(host, output);
+                }
+            }
         }
+        self.send_haves();
     }
 
     fn perform(&mut self, host: HostId, output: Output) {
@@ -424,7 +411,7 @@ impl<O: Observer> World<O> {
                 let mut false_blocks = self.host_mut(host).false_blocks.iter();
                 let bad = false_blocks.any(|block| block.piece() == piece);
                 let verdict = if bad { Verdict::Bad } else { Verdict::Good };
-                self.schedule(self.now, Scheduled::Checked { host, piece, verdict });
+                self.schedule_after(Duration::ZERO, Scheduled::Checked { host, piece, verdict });
             }
             Output::Disconnect { peer, reason: _ } => self.close(peer),
             Output::Announce { event, num_want } => self.announce(host, event, num_want),
@@ -433,7 +420,7 @@ impl<O: Observer> World<O> {
                 self.host_mut(host).completed_at = Some(self.elapsed());
                 self.incomplete -= 1;
                 if let Some(stays) = self.host_mut(host).stays {
-                    self.schedule(self.now + stays, Scheduled::Leaves(host));
+                    self.schedule_at(self.now + stays, Scheduled::Leaves(host));
                 }
             }
         }
@@ -454,11 +441,11 @@ impl<O: Observer> World<O> {
             key: host.0,
             tracker_id: None,
         };
-        let back = self.now + 2 * link.delay;
+        let back = 2 * link.delay;
         let from = address(host).ip();
         let answer = self.tracker.announce(from, &request, &[Family::V4], self.now, &mut self.rng);
-        let answer = answer.map(|announced| announced.response);
-        self.schedule(back, Scheduled::TrackerAnswered { host, answer });
+        let answer = Box::new(answer.map(|announced| announced.response));
+        self.schedule_after(back, Scheduled::TrackerAnswered { host, answer });
     }
 
     /// Schedules the next timeout of a peer.
@@ -471,13 +458,17 @@ impl<O: Observer> World<O> {
         let Some(due) = sleeper.torrent.next_timeout().map(|due| due.max(now)) else { return };
         if sleeper.wakes_at.is_none_or(|wakes_at| due < wakes_at) {
             sleeper.wakes_at = Some(due);
-            self.schedule(due, Scheduled::Wakes(host));
+            self.schedule_at(due, Scheduled::Wakes(host));
         }
     }
 
-    fn schedule(&mut self, at: Moment, event: Scheduled) {
-        self.scheduled += 1;
-        self.queue.push(Reverse(Due { at, number: self.scheduled, event }));
+    fn schedule_at(&mut self, at: Moment, event: Scheduled) {
+        self.queue.schedule_at(at, event);
+    }
+
+    /// For times that many events have.
+    fn schedule_after(&mut self, after: Duration, event: Scheduled) {
+        self.queue.schedule_after(after, self.now, event);
     }
 
     fn is_here(&self, host: HostId) -> bool {

@@ -1,14 +1,14 @@
 //! Connections between hosts: dials and handshakes, messages in order, blocks over the links.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::geometry::Block;
-use common::moment::Moment;
+use common::geometry::{Block, PieceIndex};
 use common::report::{Direction, Identity};
 use common::wire::Message;
 
+use super::ends::{End, other_end};
 use super::{Host, PORT, Scheduled, World, address};
 use crate::PeerKey;
 use crate::decision::DisconnectReason;
@@ -16,24 +16,20 @@ use crate::sim::links::transmission;
 use crate::sim::{Conduct, HostId, Observer};
 use crate::torrent::Input;
 
-/// One end of a connection.
-#[derive(Debug)]
-pub(super) struct End {
-    host: HostId,
-    remote: HostId,
-    /// A block of it is on the uplink.
-    sending: bool,
-    /// Messages that were queued since that block began, and go out after it.
-    behind: VecDeque<Item>,
-    /// When the last item that reached this end has passed the downlink.
-    received_until: Moment,
-}
-
 /// What travels over a connection.
 #[derive(Debug)]
 pub(super) enum Item {
     Message(Message),
     Close,
+}
+
+/// A have that goes out over an idle connection.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    delay: Duration,
+    piece: PieceIndex,
+    /// Where it arrives.
+    end: PeerKey,
 }
 
 /// A peer that dials has an ephemeral port; this is the first of those (RFC 6335).
@@ -44,7 +40,7 @@ impl<O: Observer> World<O> {
     pub(super) fn dial(&mut self, by: HostId, address: SocketAddr) {
         let near = self.hosts[by.0 as usize].link.delay;
         let way = self.host_at(address).map_or(near, |to| self.delay(by, to));
-        self.schedule(self.now + 3 * way, Scheduled::Dialed { by, address });
+        self.schedule_after(3 * way, Scheduled::Dialed { by, address });
     }
 
     pub(super) fn on_dialed(&mut self, by: HostId, dialed: SocketAddr) {
@@ -53,25 +49,20 @@ impl<O: Observer> World<O> {
         }
         let to = self.host_at(dialed).filter(|&host| self.is_here(host));
         let Some(to) = to.filter(|_| dialed.port() == PORT) else {
-            let back = self.now + self.hosts[by.0 as usize].link.delay;
-            return self.schedule(back, Scheduled::DialFailed { by, address: dialed });
+            let back = self.hosts[by.0 as usize].link.delay;
+            return self.schedule_after(back, Scheduled::DialFailed { by, address: dialed });
         };
-        let outgoing = PeerKey(2 * self.connections);
-        let incoming = other_end(outgoing);
-        let port = u64::from(FIRST_EPHEMERAL_PORT) + self.connections % (1 << 14);
+        let port = u64::from(FIRST_EPHEMERAL_PORT) + self.ends.opened() % (1 << 14);
         let port = u16::try_from(port).expect("there are 2^14 ephemeral ports");
-        self.connections += 1;
-
-        self.ends.insert(outgoing, End::new(by, to, self.now));
-        self.ends.insert(incoming, End::new(to, by, self.now));
-        let back = self.now + self.delay(by, to);
-        self.schedule(back, Scheduled::Answered { peer: outgoing, address: dialed });
+        let delay = self.delay(by, to);
+        let outgoing = self.ends.open(by, to, delay, self.now);
+        self.schedule_after(delay, Scheduled::Answered { peer: outgoing, address: dialed });
         let from = SocketAddr::new(address(by).ip(), port);
-        self.connected(incoming, from, Direction::Incoming);
+        self.connected(other_end(outgoing), from, Direction::Incoming);
     }
 
     pub(super) fn on_answered(&mut self, peer: PeerKey, address: SocketAddr) {
-        let Some(&End { host, .. }) = self.ends.get(&peer) else { return };
+        let Some(&End { host, .. }) = self.ends.get(peer) else { return };
         if !self.is_here(host) {
             return self.close(peer);
         }
@@ -79,7 +70,7 @@ impl<O: Observer> World<O> {
     }
 
     fn connected(&mut self, key: PeerKey, address: SocketAddr, direction: Direction) {
-        let End { host, remote, .. } = self.ends[&key];
+        let &End { host, remote, .. } = self.ends.get(key).expect("it is open");
         let Host { peer_id, conduct, .. } = self.hosts[remote.0 as usize];
         let peer_id = match conduct {
             Conduct::Honest | Conduct::SendsFalseData => peer_id,
@@ -91,14 +82,41 @@ impl<O: Observer> World<O> {
 
     /// Sends an item, behind the block that is on the uplink.
     pub(super) fn send(&mut self, peer: PeerKey, item: Item) {
-        let Some(end) = self.ends.get_mut(&peer) else { return };
+        let Some(end) = self.ends.get_mut(peer) else { return };
         if end.sending {
             end.behind.push_back(item);
         } else {
-            let (from, to) = (end.host, end.remote);
-            let reached = Scheduled::Reached { end: other_end(peer), item };
-            self.schedule(self.now + self.delay(from, to), reached);
+            let delay = end.delay;
+            self.schedule_after(delay, Scheduled::Reached { end: other_end(peer), item });
         }
+    }
+
+    /// A peer tells all its neighbors of a chunk at once. What goes out over idle connections with
+    /// the same delay is one event.
+    pub(super) fn gather_have(&mut self, peer: PeerKey, piece: PieceIndex) {
+        match self.ends.get(peer) {
+            Some(end) if !end.sending => {
+                self.haves.push(Gathered { delay: end.delay, piece, end: other_end(peer) });
+            }
+            Some(_) | None => self.send(peer, Item::Message(Message::Have(piece))),
+        }
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn send_haves(&mut self) {
+        let mut haves = std::mem::take(&mut self.haves);
+        haves.sort_by_key(|have| (have.delay, have.piece));
+        for together in haves.chunk_by(|a, b| (a.delay, a.piece) == (b.delay, b.piece)) {
+            let Gathered { delay, piece, .. } = together[0];
+            let ends = together.iter().map(|have| have.end).collect();
+            self.schedule_after(delay, Scheduled::HavesReached { piece, ends });
+        }
+        haves.clear();
+        self.haves = haves;
+    }
+
+    pub(super) fn on_haves_reached(&mut self, piece: PieceIndex, ends: &[PeerKey]) {
+        ends.iter().for_each(|&end| self.on_reached(end, Item::Message(Message::Have(piece))));
     }
 
     /// Fills the uplink if it is free.
@@ -120,14 +138,14 @@ impl<O: Observer> World<O> {
         let Host { uplink, link, .. } = self.host_mut(host);
         uplink.busy = true;
         let out = transmission(block.length(), link.up);
-        let end = self.ends.get_mut(&peer).expect("the core names blocks for open connections");
+        let end = self.ends.get_mut(peer).expect("the core names blocks for open connections");
         end.sending = true;
-        self.schedule(self.now + out, Scheduled::WentOut { host, peer, block });
+        self.schedule_after(out, Scheduled::WentOut { host, peer, block });
     }
 
     pub(super) fn on_went_out(&mut self, host: HostId, peer: PeerKey, block: Block) {
         self.host_mut(host).uplink.busy = false;
-        if let Some(end) = self.ends.get_mut(&peer) {
+        if let Some(end) = self.ends.get_mut(peer) {
             end.sending = false;
             let behind = std::mem::take(&mut end.behind);
             self.carried.in_flight += u64::from(block.length());
@@ -144,7 +162,7 @@ impl<O: Observer> World<O> {
 
     pub(super) fn on_reached(&mut self, end: PeerKey, item: Item) {
         let now = self.now;
-        let Some(&End { host, received_until, .. }) = self.ends.get(&end) else {
+        let Some(&End { host, received_until, .. }) = self.ends.get(end) else {
             return self.lose(&item);
         };
         let through = match &item {
@@ -155,16 +173,16 @@ impl<O: Observer> World<O> {
             // It cannot overtake the blocks that wait at the downlink.
             Item::Message(_) | Item::Close => received_until.max(now),
         };
-        self.ends.get_mut(&end).expect("it was found above").received_until = through;
+        self.ends.get_mut(end).expect("it was found above").received_until = through;
         if through > now || received_until == now {
-            self.schedule(through, Scheduled::Delivered { end, item });
+            self.schedule_at(through, Scheduled::Delivered { end, item });
         } else {
             self.deliver(end, item);
         }
     }
 
     pub(super) fn deliver(&mut self, end: PeerKey, item: Item) {
-        let Some(&End { host, remote, .. }) = self.ends.get(&end) else {
+        let Some(&End { host, remote, .. }) = self.ends.get(end) else {
             return self.lose(&item);
         };
         match item {
@@ -175,7 +193,7 @@ impl<O: Observer> World<O> {
                     self.carried.in_flight -= u64::from(block.length());
                     self.observer.delivered(self.now, remote, host, block);
                     self.tell(host, Input::BlockArrived { peer: end, block });
-                    if let Some(remote) = self.ends.get(&end).map(|end| end.remote)
+                    if let Some(remote) = self.ends.get(end).map(|end| end.remote)
                         && self.hosts[remote.0 as usize].conduct == Conduct::LeavesMidPiece
                     {
                         self.reconnect(remote, host);
@@ -183,7 +201,7 @@ impl<O: Observer> World<O> {
                 }
             }
             Item::Close => {
-                self.ends.remove(&end);
+                self.ends.remove(end);
                 let reason = DisconnectReason::Closed;
                 self.tell(host, Input::Disconnected { peer: end, reason });
             }
@@ -200,15 +218,14 @@ impl<O: Observer> World<O> {
 
     /// The conduct of the host at the other side of this end.
     pub(super) fn conduct_at(&self, end: PeerKey) -> Conduct {
-        let remote = self.ends.get(&end).map(|end| end.remote);
+        let remote = self.ends.get(end).map(|end| end.remote);
         remote.map_or(Conduct::Honest, |remote| self.hosts[remote.0 as usize].conduct)
     }
 
     /// After a failed piece, the neighbors that lie and change their peer id reconnect.
     pub(super) fn reconnect_liars(&mut self, host: HostId) {
-        let to_host = |end: &&End| end.remote == host;
-        let liars: BTreeSet<HostId> =
-            self.ends.values().filter(to_host).map(|end| end.host).collect();
+        let to_host = self.ends.iter().filter(|(_, end)| end.remote == host);
+        let liars: BTreeSet<HostId> = to_host.map(|(_, end)| end.host).collect();
         for liar in liars {
             if self.hosts[liar.0 as usize].conduct == Conduct::SendsFalseDataUnderNewIds {
                 self.reconnect(liar, host);
@@ -218,8 +235,8 @@ impl<O: Observer> World<O> {
 
     /// Closes the connections of one host to another, and dials it again.
     pub(super) fn reconnect(&mut self, host: HostId, remote: HostId) {
-        let mine = |(_, end): &(&PeerKey, &End)| end.host == host && end.remote == remote;
-        let ends: Vec<_> = self.ends.iter().filter(mine).map(|(&end, _)| end).collect();
+        let mine = |(_, end): &(PeerKey, &End)| end.host == host && end.remote == remote;
+        let ends: Vec<_> = self.ends.iter().filter(mine).map(|(key, _)| key).collect();
         for end in ends {
             let reason = DisconnectReason::Closed;
             self.close(end);
@@ -230,26 +247,15 @@ impl<O: Observer> World<O> {
 
     /// Closes our end now. The other end notices once what is in flight has arrived.
     pub(super) fn close(&mut self, peer: PeerKey) {
-        if let Some(End { host, remote, .. }) = self.ends.remove(&peer) {
+        if let Some(End { delay, .. }) = self.ends.remove(peer) {
             let reached = Scheduled::Reached { end: other_end(peer), item: Item::Close };
-            self.schedule(self.now + self.delay(host, remote), reached);
+            self.schedule_after(delay, reached);
         }
     }
 
     fn delay(&self, from: HostId, to: HostId) -> Duration {
         self.hosts[from.0 as usize].link.delay + self.hosts[to.0 as usize].link.delay
     }
-}
-
-impl End {
-    fn new(host: HostId, remote: HostId, now: Moment) -> Self {
-        Self { host, remote, sending: false, behind: VecDeque::new(), received_until: now }
-    }
-}
-
-/// The two ends of a connection have keys that differ in the last bit.
-fn other_end(peer: PeerKey) -> PeerKey {
-    PeerKey(peer.0 ^ 1)
 }
 
 #[cfg(test)]
@@ -293,9 +299,9 @@ mod tests {
     #[test]
     fn messages_sent_during_a_block_arrive_after_it() {
         let (mut world, [seed, leecher]) = seed_and_leecher();
-        let sends = |world: &World<Trace>| world.ends.values().any(|end| end.sending);
+        let sends = |world: &World<Trace>| world.ends.iter().any(|(_, end)| end.sending);
         assert!(world.run_until(sends, Duration::from_secs(10)));
-        let (&peer, _) = world.ends.iter().find(|(_, end)| end.host == seed).unwrap();
+        let (peer, _) = world.ends.iter().find(|(_, end)| end.host == seed).unwrap();
         world.send(peer, Item::Message(Message::Choke));
         let choked =
             |world: &World<Trace>| world.peer(leecher).neighbors().all(|other| other.peer_choking);
@@ -309,6 +315,6 @@ mod tests {
         world.leave(seed);
         world.introduce(leecher, seed);
         world.run_for(Duration::from_secs(600));
-        assert_eq!((world.ends.len(), world.connections), (0, 0));
+        assert_eq!((world.ends.iter().count(), world.ends.opened()), (0, 0));
     }
 }
