@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use peer::demo::rank_correlation;
 use serde_json::Value;
@@ -69,6 +70,22 @@ fn demo_shows_that_peers_that_upload_more_finish_sooner() {
         }
     }
     assert_eq!(missing(&shown), 0, "{shown:?}");
+
+    // The simulator runs the same swarms. A single order of 24 peers depends on chance as well, on the
+    // network and in the simulator, so the means over five runs are compared.
+    let (real, simulated) = mean_times(&shown);
+    let agreement = rank_correlation(&real.into_iter().zip(simulated).collect::<Vec<_>>());
+    println!("rank correlation of real and simulated finishing times: {agreement:.2}");
+    assert!(shown.len() < 5 || agreement >= 0.8, "{agreement}");
+}
+
+/// The finishing time of each peer, as a mean over the runs: real and simulated.
+fn mean_times(shown: &[Shown]) -> (Vec<f64>, Vec<f64>) {
+    let mean = |times: fn(&Shown) -> &[f64]| {
+        let of_peer = |peer| shown.iter().map(|run| times(run)[peer]).sum::<f64>();
+        (0..24).map(|peer| of_peer(peer) / shown.len() as f64).collect()
+    };
+    (mean(|run| &run.times), mean(|run| &run.simulated))
 }
 
 /// What a run of the demonstration shows.
@@ -82,11 +99,15 @@ struct Shown {
     below_cut: usize,
     /// How many optimistic unchokes found one of the fastest, over all peers.
     promoted: usize,
+    /// When each peer finished, in the order of their numbers.
+    times: Vec<f64>,
+    /// The same in `peer simulate` with the same seed.
+    simulated: Vec<f64>,
 }
 
 impl Shown {
     fn holds(&self) -> bool {
-        let Self { correlation, rider, below_cut, promoted } = *self;
+        let Self { correlation, rider, below_cut, promoted, .. } = *self;
         correlation <= -0.6 && rider > 16 && below_cut >= 3 && promoted >= 3
     }
 }
@@ -97,37 +118,57 @@ fn run_demo(seed: usize) -> Shown {
     let mut command = peer(&["swarm", "--rng-seed", &seed.to_string(), "--events"]);
     let printed = Program::start("peer swarm", command.arg(&events)).success();
     println!("{printed}");
-    let events: Vec<Value> = fs::read_to_string(events)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let finished: Vec<(&str, f64)> = events
-        .iter()
-        .filter(|event| event["decision"] == "complete")
-        .map(|event| (event["own"].as_str().unwrap(), event["at"].as_f64().unwrap()))
-        .collect();
-    // Each peer's upload limit is greater than that of the one before.
-    let by_number: Vec<(f64, f64)> = finished
-        .iter()
-        .filter_map(|(own, at)| Some((own.strip_prefix("peer-")?.parse().unwrap(), *at)))
-        .collect();
-    assert_eq!(by_number.len(), 24);
+    let events = read_events(&events);
+    let finished = completions(&events);
+    let times = times_by_number(&finished);
     // 79.80 s is the least that the uplinks allow (K&R 2.5).
     let time = finished.last().unwrap().1;
     assert!(time > 79.8 && time < 90.0, "{time} s");
+
+    let simulated = scene.path("simulated.jsonl");
+    let mut command = peer(&["simulate", "--rng-seed", &seed.to_string(), "--events"]);
+    Program::start("peer simulate", command.arg(&simulated)).success();
+    let simulated = read_events(&simulated);
+    let simulated = times_by_number(&completions(&simulated));
     let below_cut = events.iter().filter(|event| {
         event["own"] == "peer-9"
             && event["decision"] == "choke"
             && event["rate"].is_u64()
             && event["cut"].is_u64()
     });
+    let limits = (1..).map(f64::from).zip(times.iter().copied());
     Shown {
-        correlation: rank_correlation(&by_number),
+        // Each peer's upload limit is greater than that of the one before.
+        correlation: rank_correlation(&limits.collect::<Vec<_>>()),
         rider: 1 + finished.iter().position(|(own, _)| *own == "rider-1").unwrap(),
         below_cut: below_cut.count(),
         promoted: events.iter().filter(|event| event["promoted"] == true).count(),
+        times,
+        simulated,
     }
+}
+
+fn read_events(path: &Path) -> Vec<Value> {
+    let lines = fs::read_to_string(path).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Which members completed, in this order, and when.
+fn completions(events: &[Value]) -> Vec<(&str, f64)> {
+    let complete = events.iter().filter(|event| event["decision"] == "complete");
+    complete
+        .map(|event| (event["own"].as_str().unwrap(), event["at"].as_f64().unwrap()))
+        .collect()
+}
+
+/// The times of `peer-1` to `peer-24`.
+fn times_by_number(finished: &[(&str, f64)]) -> Vec<f64> {
+    let time = |number: u32| {
+        let name = format!("peer-{number}");
+        let peer = finished.iter().find(|(own, _)| *own == name);
+        peer.unwrap_or_else(|| panic!("{name} did not complete")).1
+    };
+    (1..=24).map(time).collect()
 }
 
 #[test]

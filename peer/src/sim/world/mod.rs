@@ -6,6 +6,8 @@
 //! and [`Input::TimedOut`] comes at the time of [`Torrent::next_timeout`].
 
 mod ends;
+#[cfg(test)]
+mod max_min;
 mod network;
 mod queue;
 
