@@ -19,6 +19,7 @@ use fastrand::Rng;
 use peer::choker::{ChokeReason, Standing, Strategy, UnchokeReason};
 use peer::decision::{Decision, DisconnectReason};
 use peer::picker::{Asked, Order, PickReason, Picker, Policy, Sender, StrictPriority};
+use peer::sim::scenarios::{Measured, Plan};
 use serde_json::{Map, Value};
 
 #[test]
@@ -126,6 +127,31 @@ fn every_choker_and_every_order_that_a_page_names_exists() {
         }
     }
     assert!(found > 5, "only {found} names were found: is this test looking at the right places?");
+}
+
+#[test]
+fn the_page_on_swarm_files_names_every_key_and_every_form_of_a_value_that_it_names_is_known() {
+    let page = read("docs/swarm-files.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let example = example.expect("the page has an example");
+    let plan = Plan::from_toml(example).expect("the example is a swarm");
+    let Value::Object(plan) = serde_json::to_value(&plan).expect("a plan is JSON") else {
+        unreachable!("a plan is one object")
+    };
+    let Value::Object(class) = &plan["class"][0] else { unreachable!("a class is one object") };
+    let measured = serde_json::to_value(Measured::all()).expect("names are JSON");
+    let measured = measured.as_array().expect("it is a list").iter().filter_map(Value::as_str);
+    let known = plan.keys().chain(class.keys()).map(String::as_str).chain(measured);
+    // The first column of each table: keys, names of what is measured, or forms of a value.
+    let rows = prose(&page).filter(|line| line.starts_with("| `"));
+    let cells = rows.flat_map(|row| in_backticks(row.split('|').nth(1).unwrap_or_default()));
+    let (forms, keys): (Vec<&str>, Vec<&str>) = cells.partition(|cell| cell.contains(" = "));
+    assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), known.collect::<BTreeSet<_>>());
+    assert_eq!(forms.len(), 13);
+    for form in forms {
+        let other = "chunks = 1\nchunk-size = \"16KiB\"\n[[class]]\nname = \"a\"\nup = \"1B\"\ndown = \"1B\"\n";
+        assert!(Plan::from_toml(&format!("{other}{form}\n")).is_ok(), "{form}");
+    }
 }
 
 #[test]

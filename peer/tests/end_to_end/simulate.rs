@@ -69,7 +69,11 @@ fn parameters_that_make_no_sense_are_errors_that_name_them() {
         (&["kurose-ross", "--peers", "0"][..], 2, "whole numbers from 1 to 1000"),
         (&["kurose-ross", "--upload", "fast"], 2, "bytes a second, such as 500KB"),
         (&["free-rider", "--by-rate", "9"], 1, "cannot run free-rider: by-rate 9 must be less"),
-        (&["kurose"], 2, "unrecognized subcommand 'kurose'"),
+        (
+            &["kurose"],
+            2,
+            "invalid value 'kurose' for '[FILE.toml]': neither a scenario (--list) nor a file",
+        ),
         (&["rarest", "--runs", "0"], 2, "'--runs <N>'"),
     ] {
         let ended = simulate(args);
@@ -91,6 +95,91 @@ fn without_a_scenario_it_is_the_swarm_of_the_demonstration_with_its_table_and_ev
     let complete = events.filter(|event| event["decision"] == "complete");
     let complete: BTreeSet<_> = complete.map(|event| event["own"].to_string()).collect();
     assert_eq!(complete.len(), 25);
+}
+
+#[test]
+fn the_swarm_that_the_page_shows_runs_from_its_file() {
+    let scene = Scene::new();
+    let page = include_str!("../../../docs/swarm-files.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let [file, json, events] = ["swarm.toml", "r.json", "e.jsonl"].map(|name| scene.path(name));
+    fs::write(&file, example.unwrap()).unwrap();
+    let [file, json, events] = [&file, &json, &events].map(|path| path.to_str().unwrap());
+    let run = |args: &[&str]| {
+        let ended = simulate(&[&[file, "--json", json], args].concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let results: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+        let runs = results[0]["runs"].as_array().unwrap();
+        let seeds: Vec<_> = runs.iter().map(|run| run["seed"].as_u64().unwrap()).collect();
+        (ended, seeds, results)
+    };
+    let (ended, seeds, results) = run(&["--stats"]);
+    assert_eq!(seeds, [0, 1, 2]);
+    let heading = format!("{file}: 3 classes of peers, 100 chunks of 256KiB\n");
+    assert!(ended.stdout.starts_with(&heading), "{ended:?}");
+    let row = |what: &str| {
+        let rows = results[0]["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["what"] == what).unwrap()["measured"]["mean"].as_f64().unwrap()
+    };
+    assert_eq!(row("rider: peers that complete"), 4.0);
+    assert_eq!(row("rider: given"), 0.0);
+    assert!(row("rider: mean time to complete") > row("student: mean time to complete"));
+    assert_eq!(results[0]["runs"][0]["series"][0]["name"], "leechers");
+    // Flags override the file.
+    let (_, seeds, _) = run(&["--runs", "1", "--rng-seed", "7", "--events", events]);
+    assert_eq!(seeds, [7]);
+    assert!(fs::read_to_string(events).unwrap().lines().count() > 1000);
+}
+
+#[test]
+fn a_scenario_prints_its_swarm_as_a_file_that_gives_the_same_run() {
+    let scene = Scene::new();
+    let [file, json] = ["printed.toml", "results.json"].map(|name| scene.path(name));
+    let [file, json] = [&file, &json].map(|path| path.to_str().unwrap());
+    let scenario = ["rarest", "--peers", "5", "--chunks", "40"];
+    let printed = simulate(&[&scenario[..], &["--print-toml"]].concat());
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    fs::write(file, printed.stdout).unwrap();
+    let digests = [&scenario[..], &[file]].map(|what| {
+        let flags = ["--runs", "1", "--rng-seed", "3", "--json", json];
+        let ended = simulate(&[what, &flags].concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let results: Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+        results[0]["runs"][0]["digest"].as_u64().unwrap()
+    });
+    assert_eq!(digests[0], digests[1]);
+
+    let sweep = simulate(&["riders", "--riders", "3,6", "--print-toml"]);
+    let said = "# The scenario runs for each of riders 3,6; this is 3.\n";
+    assert!(sweep.stdout.contains(said) && sweep.stdout.contains("count = 3\n"), "{sweep:?}");
+    let demo = simulate(&["demo", "--print-toml"]);
+    let said = "error: cannot print demo as a file: its swarm is not one of classes of peers";
+    assert!(demo.code == Some(1) && demo.stderr.starts_with(said), "{demo:?}");
+}
+
+#[test]
+fn a_file_that_is_no_swarm_is_an_error_that_names_it_and_the_line() {
+    let scene = Scene::new();
+    let file = scene.path("swarm.toml");
+    let path = file.to_str().unwrap();
+    let missing = simulate(&[path]);
+    let said = format!("error: cannot read {path}: ");
+    assert!(missing.code == Some(1) && missing.stderr.starts_with(&said), "{missing:?}");
+    fs::write(&file, "chunks = 8\nchunk-size = \"1KiB\"\n").unwrap();
+    let ended = simulate(&[path]);
+    let said =
+        format!("error: cannot read {path}: line 2, `chunk-size`: `1KiB` must be a multiple");
+    assert!(ended.code == Some(1) && ended.stderr.starts_with(&said), "{ended:?}");
+    fs::write(&file, "# nothing\n".repeat(200_000)).unwrap();
+    let ended = simulate(&[path]);
+    assert!(ended.stderr.contains("it is longer than 1048576 bytes"), "{ended:?}");
+    for (args, said) in [
+        (&[path, "--check"][..], "cannot be used with"),
+        (&[path, "rarest"], "a scenario (rarest) and a file cannot be run together"),
+    ] {
+        let ended = simulate(args);
+        assert!(ended.code == Some(2) && ended.stderr.contains(said), "{args:?}: {ended:?}");
+    }
 }
 
 #[test]

@@ -156,9 +156,7 @@ fn read_events(path: &Path) -> Vec<Value> {
 /// Which members completed, in this order, and when.
 fn completions(events: &[Value]) -> Vec<(&str, f64)> {
     let complete = events.iter().filter(|event| event["decision"] == "complete");
-    complete
-        .map(|event| (event["own"].as_str().unwrap(), event["at"].as_f64().unwrap()))
-        .collect()
+    complete.map(|event| (event["own"].as_str().unwrap(), event["at"].as_f64().unwrap())).collect()
 }
 
 /// The times of `peer-1` to `peer-24`.

@@ -5,13 +5,11 @@
 //! contribute, as long as the first seed is provisioned well enough; with a slow one they do not,
 //! and all complete at about the same time. The classes and rates are ours.
 
-use super::swarm::Swarm;
+use super::visits::Visit;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Spread, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Spread, Stay, Stopped, Time, Variation,
 };
-use crate::sim::{HostId, Link};
-use crate::torrent::Config;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -26,6 +24,7 @@ pub const SCENARIO: Scenario = Scenario {
                    underprovisioned first seed they do not, and complete at about the same time",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -63,20 +62,16 @@ const DOWN: u64 = 2_000_000;
 
 /// Rates and chunks are twice what the parameters say, so that a slow peer, too, sends each of five
 /// neighbors five blocks a round; times are the same.
-pub(super) const SCALE: u32 = 2;
+const SCALE: u32 = 2;
 
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
-    let mut swarm = Swarm::new(parameters.count("chunks"), SCALE * 256 * 1024, context)?;
-    let joined = join(&mut swarm, parameters.rate("seed-upload"), |config| {
-        config.choker = parameters.choker("choker");
-        config.strict_priority = parameters.strict_priority("strict-priority");
-    });
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
     swarm.run_until_complete()?;
 
-    let books = &swarm.world.observer;
-    let rounds = |from: &[HostId], to: &[HostId]| -> u32 {
-        let pairs = from.iter().flat_map(|&by| to.iter().map(move |&of| (by, of)));
+    let (books, joined) = (&swarm.world.observer, &joined[1..]);
+    let rounds = |from: &[Visit], to: &[Visit]| -> u32 {
+        let pairs = from.iter().flat_map(|by| to.iter().map(move |of| (by.host, of.host)));
         pairs.map(|(by, of)| books.regular_unchokes(by, of)).sum()
     };
     // Of the time for which a class unchokes peers for their rate, the part that goes to each class.
@@ -85,7 +80,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         rounds.map(|to| to / rounds.iter().sum::<f64>())
     });
     let times = [0, 1, 2].map(|class: usize| {
-        Spread::of(joined[class].iter().map(|&peer| swarm.completed_at(peer))).mean
+        Spread::of(joined[class].iter().map(|peer| peer.completes(&swarm))).mean
     });
     let mut measures = Vec::new();
     let in_band =
@@ -108,25 +103,23 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
 }
 
-/// A seed joins, and the peers of each class.
-pub(super) fn join(
-    swarm: &mut Swarm<'_>,
-    seed_upload: u64,
-    configure: impl Fn(&mut Config),
-) -> [Vec<HostId>; 3] {
-    let scaled = |rate| Link::new(u64::from(SCALE) * rate, u64::from(SCALE) * DOWN);
-    swarm.join(swarm.everything(), scaled(seed_upload), |_| {});
-    let mut joined: [Vec<HostId>; 3] = Default::default();
-    // The classes come mixed, since the order of joining is also that of the first connections.
-    let most = CLASSES.iter().map(|&(_, count, _)| count).max().unwrap_or(0);
-    for number in 0..most {
-        for (class, &(_, count, upload)) in CLASSES.iter().enumerate() {
-            if number < count {
-                let peer = swarm.join(swarm.nothing(), scaled(upload), &configure);
-                swarm.world.leave_when_complete(peer);
-                joined[class].push(peer);
-            }
-        }
-    }
-    joined
+fn plan(parameters: &Parameters) -> Plan {
+    let configure = |class| Class {
+        choker: parameters.choker("choker"),
+        strict_priority: parameters.strict_priority("strict-priority"),
+        ..class
+    };
+    classes(parameters, configure)
+}
+
+/// A seed, and the peers of each class.
+pub(super) fn classes(parameters: &Parameters, configure: impl Fn(Class) -> Class) -> Plan {
+    let scaled = |rate| u64::from(SCALE) * rate;
+    let peers = CLASSES.iter().map(|&(name, count, upload)| {
+        let class = Class::new(name, scaled(upload), scaled(DOWN));
+        configure(Class { count: Some(count), stays: Stay::For(Time::ZERO), ..class })
+    });
+    let seed = Class::seed(scaled(parameters.rate("seed-upload")), scaled(DOWN));
+    Plan::new(parameters.count("chunks"), SCALE * 256 * 1024)
+        .classes([seed].into_iter().chain(peers).collect::<Vec<_>>())
 }

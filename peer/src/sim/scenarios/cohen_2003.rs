@@ -12,15 +12,11 @@
 
 use std::time::Duration;
 
-use fastrand::Rng;
-
-use super::swarm::Swarm;
-use super::visits::{self, Visit, exponential};
+use super::visits;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Spread, Stopped, Variation,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, Variation,
 };
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -34,6 +30,7 @@ pub const SCENARIO: Scenario = Scenario {
                    leechers after that",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -86,26 +83,9 @@ const LITTLE: Band = Band::within(0.02);
 /// Seconds from one look at the tracker to the next.
 const EVERY: f64 = 30.0;
 
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
-    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
     let (seed, time) = (context.seed, parameters.number("time"));
-    let mut rng = Rng::with_seed(seed);
-    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
-    let upload = swarm.geometry.total_length() as f64 / parameters.number("file-time");
-    let down = parameters.number("download") * upload;
-    let link = |up: f64| Link::new(up.ceil() as u64, down.ceil() as u64);
-    let neighbors = parameters.count("neighbors") as usize;
-    let first = link(parameters.number("seed-upload") * upload);
-    swarm.join(swarm.everything(), first, |config| config.max_neighbors = neighbors);
-    let mut visits = Vec::new();
-    for arrives in arrivals(parameters, &mut rng) {
-        let stays = exponential(parameters.number("stays"), &mut rng);
-        visits.push(Visit::new(&mut swarm, arrives, stays, link(upload), |config| {
-            config.max_neighbors = neighbors;
-        }));
-    }
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
 
     // At each look: the time, leechers, seeds.
     let mut looks: Vec<(f64, f64, f64)> = Vec::new();
@@ -125,7 +105,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let last = looks.iter().filter(|&&(at, ..)| at > 0.75 * time);
     let last = Spread::of(last.map(|&(_, leechers, _)| leechers)).mean / most;
     let leechers: f64 = looks.iter().map(|&(_, leechers, _)| leechers * EVERY / 3600.0).sum();
-    let downloads = visits::downloads(&visits, &swarm, time) / 3600.0;
+    let downloads = visits::downloads(&joined[1], &swarm, time) / 3600.0;
     let each = Accept::Each;
     let measures = vec![
         Measure::new("peak of leechers, of the run", "", peak).accept(each(Band::new(0.0, EARLY))),
@@ -148,18 +128,25 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
 }
 
-/// When peers arrive, in seconds: at a rate that falls from λ0 to λ0·exp(-t/τ).
-fn arrivals(parameters: &Parameters, rng: &mut Rng) -> Vec<f64> {
-    let (rate, decay) = (parameters.number("arrivals"), parameters.number("decay"));
-    let (mut expected, mut times) = (0.0, Vec::new());
-    loop {
-        // λ0·τ·(1 - exp(-t/τ)) arrivals are expected until t; that number grows by 1 on average.
-        expected += exponential(1.0, rng);
-        let at = -decay * (-expected / (rate * decay)).ln_1p();
-        // NaN if more come than ever will.
-        if at.is_nan() || at >= parameters.number("time") {
-            return times;
-        }
-        times.push(at);
-    }
+/// A seed, and peers that arrive at a rate that falls from λ0 to λ0·exp(-t/τ).
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
+fn plan(parameters: &Parameters) -> Plan {
+    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
+    let (neighbors, time) = (parameters.count("neighbors"), parameters.seconds("time"));
+    let upload = f64::from(chunks) * f64::from(chunk_size) / parameters.number("file-time");
+    let of_upload = |times: f64| (times * upload).ceil() as u64;
+    let down = of_upload(parameters.number("download"));
+    let seed =
+        Class { neighbors, ..Class::seed(of_upload(parameters.number("seed-upload")), down) };
+    let peer = Class {
+        arrives: Arrivals::Poisson {
+            rate: parameters.number("arrivals"),
+            until: Time(time),
+            decay: Some(Time(parameters.seconds("decay"))),
+        },
+        neighbors,
+        stays: Stay::Exponential(Time(parameters.seconds("stays"))),
+        ..Class::new("peer", of_upload(1.0), down)
+    };
+    Plan::new(chunks, chunk_size).classes([seed, peer]).lasts(time)
 }

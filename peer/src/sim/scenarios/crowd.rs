@@ -9,12 +9,10 @@
 
 use std::time::Duration;
 
-use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Spread, Stopped, last,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, last,
 };
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -29,17 +27,18 @@ pub const SCENARIO: Scenario = Scenario {
         },
         parameters: PARAMETERS,
         run,
+        plan: Some(plan),
         runs: 3,
         variations: &[],
         short: &[("peers", "40"), ("seeds", "1"), ("chunks", "64"), ("arrivals", "60")],
     },
 };
 
-/// At the defaults a run takes a second or two; SIMULATION has the large ones.
+/// At the defaults a run takes some seconds; docs/performance.md has larger ones.
 #[rustfmt::skip]
 const PARAMETERS: &[Parameter] = &[
-    Parameter::new("peers", "N, the peers that arrive", "300", Kind::Count(1, 100_000)),
-    Parameter::new("seeds", "Peers that have everything from the start on", "2", Kind::Count(1, 10_000)),
+    Parameter::new("peers", "N, the peers that arrive", "300", Kind::Count(1, 15_000)),
+    Parameter::new("seeds", "Peers that have everything from the start on", "2", Kind::Count(1, 1000)),
     Parameter::new("chunks", "Chunks in the file", "128", Kind::Count(1, 100_000)),
     Parameter::new("chunk-size", "Size of a chunk", "256KiB", Kind::ChunkSize),
     Parameter::new("neighbors", "Neighbors that a peer may have", "55", Kind::Count(2, 1000)),
@@ -57,31 +56,29 @@ const LAST: Band = Band::new(1.0, 1.3);
 /// How often the population is looked at.
 const EVERY: Duration = Duration::from_secs(20);
 
+fn plan(parameters: &Parameters) -> Plan {
+    let neighbors = parameters.count("neighbors");
+    let down = parameters.rate("download");
+    let seed = Class {
+        count: Some(parameters.count("seeds")),
+        neighbors,
+        ..Class::seed(parameters.rate("seed-upload"), down)
+    };
+    let peer = Class {
+        count: Some(parameters.count("peers")),
+        choker: parameters.choker("choker"),
+        neighbors,
+        arrives: Arrivals::Evenly(Time(parameters.seconds("arrivals"))),
+        stays: Stay::For(Time(parameters.seconds("stays"))),
+        ..Class::new("peer", parameters.rate("upload"), down)
+    };
+    Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size")).classes([seed, peer])
+}
+
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
-    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
-    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
-    let neighbors = parameters.count("neighbors") as usize;
-    let (upload, down) = (parameters.rate("upload"), parameters.rate("download"));
-    let seed_upload = parameters.rate("seed-upload");
-    let seeds = parameters.count("seeds");
-    for _ in 0..seeds {
-        swarm.join(swarm.everything(), Link::new(seed_upload, down), |config| {
-            config.max_neighbors = neighbors;
-        });
-    }
-    let peers = parameters.count("peers");
-    let apart = parameters.seconds("arrivals") / peers;
-    let joined = (0..peers).map(|number| {
-        let link = Link::new(upload, down);
-        let peer = swarm.join_at(number * apart, swarm.nothing(), link, |config| {
-            (config.choker, config.max_neighbors) = (parameters.choker("choker"), neighbors);
-        });
-        swarm.world.leave_after_completion(peer, parameters.seconds("stays"));
-        peer
-    });
-    let joined: Vec<_> = joined.collect();
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
     let mut lines = [Vec::new(), Vec::new()];
     swarm.watch_until_complete(EVERY, |swarm| {
         let at = swarm.world.elapsed().as_secs_f64();
@@ -91,14 +88,16 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         }
     })?;
 
-    let completed: Vec<_> = joined.iter().map(|&peer| swarm.completed_at(peer)).collect();
-    let arrivals = (0..peers).map(|number| (number * apart).as_secs_f64());
-    let download =
-        Spread::of(completed.iter().zip(arrivals.clone()).map(|(done, came)| done - came));
-    let (u, u_s) = (upload as f64, f64::from(seeds) * seed_upload as f64);
-    let needed = f64::from(peers) * swarm.geometry.total_length() as f64;
-    let alone = last(arrivals.clone()) + swarm.geometry.total_length() as f64 / down as f64;
-    let bound = (needed + u * arrivals.sum::<f64>()) / (u_s + f64::from(peers) * u);
+    let peers = &joined[1];
+    let completed: Vec<_> = peers.iter().map(|peer| peer.completes(&swarm)).collect();
+    let download = Spread::of(peers.iter().zip(&completed).map(|(peer, done)| done - peer.arrives));
+    let arrivals = peers.iter().map(|peer| peer.arrives);
+    let (n, u) = (peers.len() as f64, parameters.rate("upload") as f64);
+    let down = parameters.rate("download") as f64;
+    let u_s = f64::from(parameters.count("seeds")) * parameters.rate("seed-upload") as f64;
+    let f = swarm.geometry.total_length() as f64;
+    let alone = last(arrivals.clone()) + f / down;
+    let bound = (n * f + u * arrivals.sum::<f64>()) / (u_s + n * u);
     let bound = bound.max(alone);
     let measures = vec![
         Measure::new("the last peer has everything", "s", last(completed))

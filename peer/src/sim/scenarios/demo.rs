@@ -35,6 +35,7 @@ pub const SCENARIO: Scenario = Scenario {
                    file sooner; how clear that is after a minute and a half is measured",
         },
         parameters: PARAMETERS,
+        plan: None,
         run,
         runs: 5,
         variations: VARIATIONS,

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use common::geometry::PieceIndex;
 
-use super::clustering::{self, SCALE};
+use super::clustering;
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Series, Stopped, Variation,
 };
 use crate::sim::HostId;
 
@@ -37,6 +37,7 @@ pub const SCENARIO: Scenario = Scenario {
                    problem of last pieces",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -114,12 +115,8 @@ impl Watched {
 
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
-    let mut swarm = Swarm::new(parameters.count("chunks"), SCALE * 256 * 1024, context)?;
-    let joined = clustering::join(&mut swarm, parameters.rate("seed-upload"), |config| {
-        config.order = parameters.order("order");
-        config.strict_priority = parameters.strict_priority("strict-priority");
-    });
-    let leechers: Vec<HostId> = joined.into_iter().flatten().collect();
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
+    let leechers: Vec<HostId> = joined[1..].iter().flatten().map(|peer| peer.host).collect();
     let watch = |&host: &HostId| Watched {
         host,
         neighbors: vec![(0, 0); leechers.len() + 1],
@@ -156,6 +153,14 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let name = "chunks that only the seed has".to_owned();
     let series = vec![Series { name, predicted: false, points: rare }];
     Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+}
+
+fn plan(parameters: &Parameters) -> Plan {
+    clustering::classes(parameters, |class| Class {
+        order: parameters.order("order"),
+        strict_priority: parameters.strict_priority("strict-priority"),
+        ..class
+    })
 }
 
 /// How many chunks none of the leechers has.

@@ -19,13 +19,12 @@ use std::ops::ControlFlow;
 
 use common::moment::Moment;
 
-use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Follow, Kind, Measure, Parameter, Parameters,
-    Progress, Read, Run, Scenario, Series, Stopped, Variation, last,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Follow, Kind, Measure, Parameter,
+    Parameters, Plan, Progress, Read, Run, Scenario, Series, Stopped, Variation, last,
 };
 use crate::decision::Decision;
-use crate::sim::{HostId, Link};
+use crate::sim::HostId;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -40,6 +39,7 @@ pub const SCENARIO: Scenario = Scenario {
                    2^floor(t M u/F) holders",
         },
         parameters: PARAMETERS,
+        plan: Some(|parameters| plan(parameters, parameters.counts("chunks")[0])),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -100,7 +100,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let mut holders: f64 = 0.0;
     for chunks in parameters.counts("chunks") {
         let m = f64::from(chunks);
-        let outcome = distribute(parameters, chunks, chunk_time, context)?;
+        let outcome = distribute(&plan(parameters, chunks), chunk_time, context)?;
         let bound = (m + doublings) * chunk_time;
         let band = if chunks < MANY { FEW_CHUNKS } else { MANY_CHUNKS };
         let measure = Measure::new(format!("makespan, M = {chunks}"), "s", outcome.makespan);
@@ -134,24 +134,23 @@ struct Outcome {
     digest: u64,
 }
 
-fn distribute(
-    parameters: &Parameters,
-    chunks: u32,
-    chunk_time: f64,
-    context: &mut Context<'_>,
-) -> Result<Outcome, Stopped> {
-    let mut holders = Holders::new(chunks, chunk_time, context.follow);
-    let mut context = Context { seed: context.seed, follow: &mut holders };
-    let mut swarm = Swarm::new(chunks, parameters.chunk_size("chunk-size"), &mut context)?;
+fn plan(parameters: &Parameters, chunks: u32) -> Plan {
     let upload = parameters.rate("upload");
-    let link = Link::new(upload, DOWN * upload);
-    swarm.join(swarm.everything(), link, |_| {});
-    let joined = (0..parameters.count("peers")).map(|_| {
-        swarm.join(swarm.nothing(), link, |config| config.choker = parameters.choker("choker"))
-    });
-    let joined: Vec<_> = joined.collect();
+    let peer = Class {
+        count: Some(parameters.count("peers")),
+        choker: parameters.choker("choker"),
+        ..Class::new("peer", upload, DOWN * upload)
+    };
+    Plan::new(chunks, parameters.chunk_size("chunk-size"))
+        .classes([Class::seed(upload, DOWN * upload), peer])
+}
+
+fn distribute(plan: &Plan, chunk_time: f64, context: &mut Context<'_>) -> Result<Outcome, Stopped> {
+    let mut holders = Holders::new(plan.chunks, chunk_time, context.follow);
+    let mut context = Context { seed: context.seed, follow: &mut holders };
+    let (mut swarm, joined) = plan.swarm(&mut context)?;
     swarm.run_until_complete()?;
-    let makespan = last(joined.iter().map(|&peer| swarm.completed_at(peer)));
+    let makespan = last(joined[1].iter().map(|peer| peer.completes(&swarm)));
     let digest = swarm.world.observer.digest;
     drop(swarm);
     Ok(Outcome { makespan, holders: holders.greatest, digest })

@@ -11,15 +11,13 @@
 //! λ, F/u and 1/γ are ours; so are the seed of the start, which leaves before we measure, and a
 //! downlink that is never full. η is measured, as λ and the mean stay are: they are drawn.
 
-use fastrand::Rng;
+use std::time::Duration;
 
-use super::swarm::Swarm;
-use super::visits::{self, Seen, Visit, exponential};
+use super::visits::{self, Seen};
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Stopped, Variation,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Stay, Stopped, Time, Variation,
 };
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -34,6 +32,9 @@ pub const SCENARIO: Scenario = Scenario {
                    λ/γ seeds",
         },
         parameters: PARAMETERS,
+        plan: Some(|parameters| {
+            plan(parameters, parameters.numbers("arrivals")[0], parameters.numbers("stays")[0])
+        }),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -103,7 +104,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     for &stay in &stays {
         let mut times = Vec::new();
         for &rate in &arrivals {
-            let steady = steady_state(parameters, rate, stay, context)?;
+            let steady = steady_state(parameters, &plan(parameters, rate, stay), context)?;
             let Steady { seen, effectiveness, .. } = &steady;
             // Leechers that upload nothing have no steady state; a report has no infinite numbers.
             let download = (file_time - seen.stay) / effectiveness.max(0.01);
@@ -154,49 +155,57 @@ struct Steady {
     digest: u64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+/// u, in bytes a second.
+fn upload(parameters: &Parameters) -> f64 {
+    let f = f64::from(parameters.count("chunks")) * f64::from(parameters.chunk_size("chunk-size"));
+    f / parameters.number("file-time")
+}
+
+/// The seed of the start, and peers that come at this rate and stay for a time with this mean.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
+fn plan(parameters: &Parameters, rate: f64, stay: f64) -> Plan {
+    let (neighbors, time) = (parameters.count("neighbors"), parameters.seconds("time"));
+    let of_upload = |times: f64| (times * upload(parameters)) as u64;
+    let down = of_upload(parameters.number("download"));
+    let seed = Class {
+        neighbors,
+        stays: Stay::For(Time(parameters.seconds("seed-leaves"))),
+        ..Class::seed(of_upload(parameters.number("seed-upload")), down)
+    };
+    let peer = Class {
+        arrives: Arrivals::Poisson { rate, until: Time(time), decay: None },
+        choker: parameters.choker("choker"),
+        neighbors,
+        stays: Stay::Exponential(Time(Duration::from_secs_f64(stay))),
+        ..Class::new("peer", of_upload(1.0), down)
+    };
+    Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
+        .classes([seed, peer])
+        .lasts(time)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
 fn steady_state(
     parameters: &Parameters,
-    rate: f64,
-    stay: f64,
+    plan: &Plan,
     context: &mut Context<'_>,
 ) -> Result<Steady, Stopped> {
-    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
     let (warm_up, time) = (parameters.number("warm-up"), parameters.number("time"));
-    let mut rng = Rng::with_seed(context.seed);
-    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
-    let upload = swarm.geometry.total_length() as f64 / parameters.number("file-time");
-    let link = |times: f64| {
-        let down = (parameters.number("download") * upload) as u64;
-        Link::new((times * upload) as u64, down)
-    };
-    let neighbors = parameters.count("neighbors") as usize;
-    let seed = swarm.join(swarm.everything(), link(parameters.number("seed-upload")), |config| {
-        config.max_neighbors = neighbors;
-    });
-    swarm.world.leave_at(parameters.seconds("seed-leaves"), seed);
-    let (mut visits, mut now) = (Vec::new(), 0.0);
-    loop {
-        now += exponential(1.0 / rate, &mut rng);
-        if now >= time {
-            break;
-        }
-        let stays = exponential(stay, &mut rng);
-        visits.push(Visit::new(&mut swarm, now, stays, link(1.0), |config| {
-            (config.choker, config.max_neighbors) = (parameters.choker("choker"), neighbors);
-        }));
-    }
+    let (mut swarm, joined) = plan.swarm(context)?;
+    let visits = &joined[1];
     swarm.run_for(parameters.seconds("warm-up"))?;
     let before = swarm.world.observer.from_leechers;
     swarm.run_for(parameters.seconds("time") - parameters.seconds("warm-up"))?;
 
-    let seen = Seen::between(&visits, &swarm, warm_up, time).ok_or_else(|| {
+    let seen = Seen::between(visits, &swarm, warm_up, time).ok_or_else(|| {
         Stopped::Impossible(format!("no peer completed between {warm_up} and {time} seconds"))
     })?;
     let books = &swarm.world.observer;
     let sent = (books.from_leechers - before) as f64;
-    let effectiveness = sent / (upload * seen.leechers * (time - warm_up));
-    let population = visits::population(&visits, &swarm, time);
+    let effectiveness = sent / (upload(parameters) * seen.leechers * (time - warm_up));
+    let population = visits::population(visits, &swarm, time, POINTS);
     Ok(Steady { seen, effectiveness, population, digest: books.digest })
 }
+
+/// In a line over time.
+const POINTS: u32 = 241;

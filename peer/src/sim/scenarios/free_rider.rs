@@ -10,19 +10,14 @@
 //! The book's choker has k = 4 and s = 5, mainline's k = 3 and s = 4: of 50 contributors Bob gets
 //! 0.2174 u or 0.2660 u.
 
-use std::time::Duration;
-
-use common::bitfield::Bitfield;
 use common::geometry::BLOCK_LENGTH;
-use fastrand::Rng;
 
-use super::swarm::Swarm;
+use super::visits::Visit;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Stopped, Variation,
+    Accept, Anchor, Band, Begins, Class, Context, Entry, Expect, Kind, Measure, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Stopped, Variation,
 };
 use crate::choker::free_rider;
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -36,6 +31,7 @@ pub const SCENARIO: Scenario = Scenario {
                    (s - k) n/(n - k) u/s",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 8,
         variations: VARIATIONS,
@@ -100,53 +96,47 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let (n, k, s) = (f64::from(contributors), f64::from(k), f64::from(s));
     let predicted = (s - k) * n / (n + f64::from(riders - 1) - k) / s;
     let left = (n - f64::from(riders) * predicted) / n;
+    let seed = context.seed;
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
+    swarm.run_for(parameters.seconds("time"))?;
 
-    // No peer finishes: half of the file is a third more than any peer can download.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
-    let wanted = (time * UPLOAD as f64 * 4.0 / 3.0 / f64::from(BLOCKS * BLOCK_LENGTH)) as u32 + 1;
-    let (chunks, seed) = (2 * wanted, context.seed);
-    let mut swarm = Swarm::new(chunks, BLOCKS * BLOCK_LENGTH, context)?;
-    let mut rng = Rng::with_seed(seed);
-    let link = Link::new(UPLOAD, 20 * UPLOAD);
-    // Every peer is a neighbor of every other.
-    let neighbors = (contributors + riders) as usize * 4 / 3 + 1;
-    let givers: Vec<_> = (0..contributors)
-        .map(|_| {
-            swarm.join(half(chunks, &mut rng), link, |config| {
-                config.choker = parameters.choker("choker");
-                config.max_neighbors = config.max_neighbors.max(neighbors);
-            })
-        })
-        .collect();
-    let takers: Vec<_> = (0..riders)
-        .map(|_| {
-            swarm.join(swarm.nothing(), link, |config| {
-                config.choker = free_rider::STRATEGY;
-                config.max_neighbors = config.max_neighbors.max(neighbors);
-            })
-        })
-        .collect();
-    swarm.run_for(Duration::from_secs_f64(time))?;
-
-    let rate = |peers: &[_]| {
-        let bytes: u64 = peers.iter().map(|&peer| swarm.downloaded(peer)).sum();
+    let rate = |peers: &[Visit]| {
+        let bytes: u64 = peers.iter().map(|peer| swarm.downloaded(peer.host)).sum();
         bytes as f64 / peers.len() as f64 / (UPLOAD as f64 * time)
     };
     let band = Band::within(parameters.number("band")).times(predicted);
     let measures = vec![
-        Measure::new("a rider gets", "u", rate(&takers))
+        Measure::new("a rider gets", "u", rate(&joined[1]))
             .predicted(predicted)
             .accept(Accept::Mean(band)),
-        Measure::new("a contributor gets", "u", rate(&givers))
+        Measure::new("a contributor gets", "u", rate(&joined[0]))
             .predicted(left)
             .accept(Accept::Mean(CONTRIBUTORS.times(left))),
     ];
     Ok(Run { seed, measures, series: Vec::new(), digest: swarm.world.observer.digest })
 }
 
-/// A random half of the chunks.
-fn half(chunks: u32, rng: &mut Rng) -> Bitfield {
-    let mut half = Bitfield::empty(chunks);
-    Bitfield::full(chunks).iter().filter(|_| rng.bool()).for_each(|piece| half.insert(piece));
-    half
+/// Contributors with a random half of the chunks, and riders.
+#[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
+fn plan(parameters: &Parameters) -> Plan {
+    let (contributors, riders) = (parameters.count("contributors"), parameters.count("riders"));
+    // No peer finishes: half of the file is a third more than any peer can download.
+    let most = parameters.number("time") * UPLOAD as f64 * 4.0 / 3.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    let wanted = (most / f64::from(BLOCKS * BLOCK_LENGTH)) as u32 + 1;
+    let peer = |name| {
+        let usual = Class::new(name, UPLOAD, 20 * UPLOAD);
+        // Every peer is a neighbor of every other.
+        Class { neighbors: usual.neighbors.max((contributors + riders) * 4 / 3 + 1), ..usual }
+    };
+    let contributor = Class {
+        count: Some(contributors),
+        begins_with: Begins::Random(0.5),
+        choker: parameters.choker("choker"),
+        ..peer("contributor")
+    };
+    let rider = Class { count: Some(riders), choker: free_rider::STRATEGY, ..peer("rider") };
+    Plan::new(2 * wanted, BLOCKS * BLOCK_LENGTH)
+        .classes([contributor, rider])
+        .lasts(parameters.seconds("time"))
 }

@@ -9,13 +9,11 @@
 //! The book's figure has F/u = 1 hour, u_s = 10 u, and d too large to matter. A swarm of this core
 //! must come close to the bound, and cannot be below it.
 
-use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Stopped, Variation, last,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Series, Stopped, Variation, last,
 };
 use crate::choker::{Strategy, free_rider};
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -29,6 +27,9 @@ pub const SCENARIO: Scenario = Scenario {
                    max{F/u_s, F/d, N F/(u_s + N u)}",
         },
         parameters: PARAMETERS,
+        plan: Some(|parameters| {
+            plan(parameters, parameters.counts("peers")[0], parameters.choker("choker"))
+        }),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -70,7 +71,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         let predicted = predict(parameters, peers);
         let n = f64::from(peers);
         let mut measure = |architecture: &str, choker, bound: f64, band: Band| {
-            let (time, delivered) = distribute(parameters, peers, choker, context)?;
+            let (time, delivered) = distribute(&plan(parameters, peers, choker), context)?;
             digest = digest.rotate_left(1) ^ delivered;
             let what = format!("{architecture}, N = {peers}");
             let accept = Accept::Each(band.times(bound));
@@ -111,26 +112,24 @@ fn predict(parameters: &Parameters, peers: u32) -> Predicted {
     }
 }
 
-/// When the last peer had everything, in seconds, and the digest of the run.
-fn distribute(
-    parameters: &Parameters,
-    peers: u32,
-    choker: Strategy,
-    context: &mut Context<'_>,
-) -> Result<(f64, u64), Stopped> {
-    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
-    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
+/// A server, or a seed, and so many peers with this choker.
+fn plan(parameters: &Parameters, peers: u32, choker: Strategy) -> Plan {
     let down = parameters.rate("download");
-    swarm.join(swarm.everything(), Link::new(parameters.rate("seed-upload"), down), |_| {});
-    let link = Link::new(parameters.rate("upload"), down);
-    let joined = (0..peers).map(|_| {
-        swarm.join(swarm.nothing(), link, |config| {
-            (config.choker, config.order) = (choker, parameters.order("order"));
-        })
-    });
-    let joined: Vec<_> = joined.collect();
+    let peer = Class {
+        count: Some(peers),
+        choker,
+        order: parameters.order("order"),
+        ..Class::new("peer", parameters.rate("upload"), down)
+    };
+    Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
+        .classes([Class::seed(parameters.rate("seed-upload"), down), peer])
+}
+
+/// When the last peer had everything, in seconds, and the digest of the run.
+fn distribute(plan: &Plan, context: &mut Context<'_>) -> Result<(f64, u64), Stopped> {
+    let (mut swarm, joined) = plan.swarm(context)?;
     swarm.run_until_complete()?;
-    let time = last(joined.iter().map(|&peer| swarm.completed_at(peer)));
+    let time = last(joined[1].iter().map(|peer| peer.completes(&swarm)));
     Ok((time, swarm.world.observer.digest))
 }
 

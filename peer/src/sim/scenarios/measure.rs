@@ -155,17 +155,16 @@ pub struct Row {
     pub misses: bool,
 }
 
-/// The rows of these runs, of which there is at least one. All measure the same.
+/// The rows of these runs. A run may lack a value: where no peer completes, none has a time.
 pub fn rows(runs: &[Run]) -> Vec<Row> {
-    let rows = runs[0].measures.iter().map(|first| {
-        let all: Vec<_> = runs
-            .iter()
-            .map(|run| run.measures.iter().find(|other| other.what == first.what))
-            .map(|found| found.expect("all runs measure the same"))
-            .collect();
-        row(&all)
-    });
-    rows.collect()
+    let mut rows: Vec<Vec<&Measure>> = Vec::new();
+    for measure in runs.iter().flat_map(|run| &run.measures) {
+        match rows.iter_mut().find(|row| row[0].what == measure.what) {
+            Some(row) => row.push(measure),
+            None => rows.push(vec![measure]),
+        }
+    }
+    rows.iter().map(|all| row(all)).collect()
 }
 
 fn row(all: &[&Measure]) -> Row {

@@ -20,18 +20,13 @@
 //! the seed: for each chunk of the seed 0.9 to 1 peers leave. With λ = 0.5 U_s the seed is idle for
 //! 8 % of the time, but not with a club of 70, of which it can have all as neighbors.
 
-use std::iter;
 use std::time::Duration;
 
-use common::bitfield::Bitfield;
-use fastrand::Rng;
-
-use super::swarm::Swarm;
+use super::plan::MOST_NEIGHBORS;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Stopped, Variation,
+    Accept, Anchor, Arrivals, Band, Begins, Class, Context, Entry, Expect, Kind, Measure,
+    Parameter, Parameters, Plan, Read, Run, Scenario, Series, Stay, Stopped, Time, Variation,
 };
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -46,6 +41,10 @@ pub const SCENARIO: Scenario = Scenario {
                    population grows by lambda - U_s, whatever the order of chunks",
         },
         parameters: PARAMETERS,
+        plan: Some(|parameters| {
+            let lambda = parameters.numbers("load")[0] * parameters.number("seed-upload");
+            plan(parameters, lambda)
+        }),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -130,56 +129,47 @@ fn evolve(
     lambda: f64,
     context: &mut Context<'_>,
 ) -> Result<Outcome, Stopped> {
-    let (club, time) = (parameters.count("club"), parameters.number("time"));
-    let (chunk_size, upload) = (parameters.chunk_size("chunk-size"), parameters.number("upload"));
-    let mut rng = Rng::with_seed(context.seed);
-    let mut swarm = Swarm::new(parameters.count("chunks"), chunk_size, context)?;
-    let link = |chunks| {
-        let up = rate(chunks, chunk_size);
-        Link::new(up, DOWN * up)
-    };
-    let source = swarm.join(
-        swarm.everything(),
-        link(parameters.number("seed-upload")),
-        // Any peer may be its neighbor.
-        |config| config.max_neighbors = usize::MAX / 4,
-    );
+    let (mut swarm, joined) = plan(parameters, lambda).swarm(context)?;
+    swarm.run_for(parameters.seconds("time"))?;
 
-    let mut at = 0.0;
-    let arrivals = iter::from_fn(|| {
-        at -= (1.0 - rng.f64()).ln() / lambda;
-        (at < time).then_some(at)
-    });
-    let arrivals: Vec<_> = arrivals.collect();
-    let mut all_but_one = swarm.nothing();
-    swarm.everything().iter().skip(1).for_each(|chunk| all_but_one.insert(chunk));
-    let start = (0..club).map(|_| (0.0, all_but_one.clone()));
-    let nothing = swarm.nothing();
-    let later = arrivals.iter().map(|&at| (at, nothing.clone()));
-    let stays = Duration::from_secs_f64(parameters.number("stays") / upload);
-    let peers = start.chain(later).map(|(at, have): (f64, Bitfield)| {
-        let peer = swarm.join_at(Duration::from_secs_f64(at), have, link(upload), |config| {
-            config.order = parameters.order("order");
-        });
-        swarm.world.leave_after_completion(peer, stays);
-        peer
-    });
-    let peers: Vec<_> = peers.collect();
-    swarm.run_for(Duration::from_secs_f64(time))?;
-
-    let completed = peers.iter().filter_map(|&peer| swarm.world.completed_at(peer));
-    let completed: Vec<_> = completed.map(|at| (at.as_secs_f64(), -1.0)).collect();
-    let departures = completed.len() as f64;
-    let mut changes = completed;
-    changes.extend(arrivals.iter().map(|&at| (at, 1.0)));
+    let [source, club, later] = &joined[..] else { unreachable!("the plan has three classes") };
+    let completed = club.iter().chain(later).map(|peer| peer.completes(&swarm));
+    let mut changes: Vec<_> = completed.filter(|at| at.is_finite()).map(|at| (at, -1.0)).collect();
+    let departures = changes.len() as f64;
+    changes.extend(later.iter().map(|peer| (peer.arrives, 1.0)));
     changes.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let mut population = vec![(0.0, f64::from(club))];
+    let mut population = vec![(0.0, club.len() as f64)];
     for (at, change) in changes {
         let (_, before) = population[population.len() - 1];
         population.push((at, before + change));
     }
-    let sent = swarm.world.peer(source).totals().uploaded as f64 / f64::from(chunk_size);
+    let chunk_size = f64::from(parameters.chunk_size("chunk-size"));
+    let sent = swarm.uploaded(source[0].host) as f64 / chunk_size;
     Ok(Outcome { population, departures, sent, digest: swarm.world.observer.digest })
+}
+
+/// A seed, a club of peers that lack only one chunk, and peers that come at this rate.
+fn plan(parameters: &Parameters, lambda: f64) -> Plan {
+    let (chunk_size, upload) = (parameters.chunk_size("chunk-size"), parameters.number("upload"));
+    let seed_up = rate(parameters.number("seed-upload"), chunk_size);
+    // Any peer may be a neighbor of the seed.
+    let seed = Class { neighbors: MOST_NEIGHBORS, ..Class::seed(seed_up, DOWN * seed_up) };
+    let up = rate(upload, chunk_size);
+    let stays = Duration::from_secs_f64(parameters.number("stays") / upload);
+    let peer = |name| Class {
+        order: parameters.order("order"),
+        stays: Stay::For(Time(stays)),
+        ..Class::new(name, up, DOWN * up)
+    };
+    let club = Class {
+        count: Some(parameters.count("club")),
+        begins_with: Begins::AllButOne,
+        ..peer("club")
+    };
+    let time = parameters.seconds("time");
+    let arrives = Arrivals::Poisson { rate: lambda, until: Time(time), decay: None };
+    let newcomer = Class { arrives, ..peer("newcomer") };
+    Plan::new(parameters.count("chunks"), chunk_size).classes([seed, club, newcomer]).lasts(time)
 }
 
 /// Bytes a second, at least one.

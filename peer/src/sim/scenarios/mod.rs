@@ -18,6 +18,7 @@
 //! | `crowd.rs` | nothing: a swarm of any size, for what a run costs |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
+//! | `plan/` | a swarm as data, in a file too |
 //! | `visits.rs` | peers that come and go |
 //! | `swarm.rs` | its world |
 //! | `books.rs` | what every run records, and what must hold in it |
@@ -49,6 +50,7 @@ pub mod missing_piece;
 mod parameters;
 #[cfg(test)]
 mod places;
+mod plan;
 pub mod rarest;
 pub mod riders;
 pub mod seed_capture;
@@ -62,6 +64,7 @@ use crate::named::{Named, Table};
 
 pub use measure::{Accept, Band, Measure, Row, Run, Series, Spread, rows};
 pub use parameters::{Kind, Overrides, Parameter, ParameterError, Parameters};
+pub use plan::{Arrivals, Begins, ChunkSize, Class, FileError, Measured, Plan, Rate, Stay, Time};
 pub use swarm::{Context, Follow, Progress};
 
 /// Every scenario by its name.
@@ -90,6 +93,8 @@ pub type Scenario = Named<Entry>;
 pub struct Entry {
     anchor: Anchor,
     parameters: &'static [Parameter],
+    /// Its swarm, at the first value of each sweep; `None` if a plan cannot express it.
+    plan: Option<fn(&Parameters) -> Plan>,
     run: fn(&Parameters, &mut Context<'_>) -> Result<Run, Stopped>,
     /// With how many random seeds its bands are checked.
     runs: u64,
@@ -199,6 +204,12 @@ impl Scenario {
     /// What it can be run with, and the defaults.
     pub fn parameters(self) -> &'static [Parameter] {
         self.rule.parameters
+    }
+
+    /// Its swarm, at the first value of each parameter that has several; `None` if a plan cannot
+    /// express it.
+    pub fn plan(self, parameters: &Parameters) -> Option<Plan> {
+        self.rule.plan.map(|plan| plan(parameters))
     }
 
     /// With how many random seeds its bands are checked.

@@ -111,12 +111,17 @@ fn known<T: Table>(name: &str) -> Result<(), String> {
     name.parse::<Named<T>>().map(drop).map_err(|error| error.to_string())
 }
 
-fn rate(text: &str) -> Option<u64> {
-    text.parse().ok().map(|size: ByteSize| size.as_u64())
+/// The unit may stand there, or not: 500KB or 500KB/s.
+pub(super) fn rate(text: &str) -> Option<u64> {
+    size(text.strip_suffix("/s").unwrap_or(text))
 }
 
-fn chunk_size(text: &str) -> Option<u32> {
-    u32::try_from(rate(text)?).ok()
+pub(super) fn chunk_size(text: &str) -> Option<u32> {
+    u32::try_from(size(text)?).ok()
+}
+
+fn size(text: &str) -> Option<u64> {
+    text.parse().ok().map(|size: ByteSize| size.as_u64())
 }
 
 /// Texts for some parameters, by their names.

@@ -6,12 +6,10 @@
 //! orders waste the upload of the seed. The bounds are derived: a first copy has left the seed
 //! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u).
 
-use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Stopped, Variation, last,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Stay, Stopped, Time, Variation, last,
 };
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -25,6 +23,7 @@ pub const SCENARIO: Scenario = Scenario {
                    N F/(u_s + N u); other orders waste the upload of the seed",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 8,
         variations: VARIATIONS,
@@ -62,26 +61,14 @@ const ALL: Band = Band::new(1.0, 1.45);
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (peers, upload) = (parameters.count("peers"), parameters.rate("upload"));
-    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
     let seed = context.seed;
-    let mut swarm = Swarm::new(chunks, chunk_size, context)?;
-    let link = Link::new(upload, 10 * upload);
-    swarm.join(swarm.everything(), link, |_| {});
-    let joined = (0..peers).map(|_| {
-        let peer = swarm.join(swarm.nothing(), link, |config| {
-            config.order = parameters.order("order");
-            config.strict_priority = parameters.strict_priority("strict-priority");
-        });
-        swarm.world.leave_when_complete(peer);
-        peer
-    });
-    let joined: Vec<_> = joined.collect();
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
     swarm.run_until_complete()?;
 
     let (n, f_u) = (f64::from(peers), swarm.geometry.total_length() as f64 / upload as f64);
     let books = &swarm.world.observer;
     let first_copy = books.first_copy.expect("all have everything").since_start().as_secs_f64();
-    let all = last(joined.iter().map(|&peer| swarm.completed_at(peer)));
+    let all = last(joined[1].iter().map(|peer| peer.completes(&swarm)));
     let bound = n * f_u / (1.0 + n);
     let measures = vec![
         Measure::new("a first copy is out", "s", first_copy)
@@ -92,4 +79,17 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             .accept(Accept::Mean(ALL.times(bound))),
     ];
     Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
+}
+
+fn plan(parameters: &Parameters) -> Plan {
+    let upload = parameters.rate("upload");
+    let peer = Class {
+        count: Some(parameters.count("peers")),
+        order: parameters.order("order"),
+        strict_priority: parameters.strict_priority("strict-priority"),
+        stays: Stay::For(Time::ZERO),
+        ..Class::new("peer", upload, 10 * upload)
+    };
+    Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
+        .classes([Class::seed(upload, 10 * upload), peer])
 }

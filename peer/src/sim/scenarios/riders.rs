@@ -11,13 +11,12 @@
 //! everything than honest peers follows from no formula. With a choker that does not look at rates
 //! it is not later at all, and with a lone, slow seed neither: all wait for its last chunks.
 
-use super::swarm::Swarm;
+use super::visits::Visit;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Spread, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Spread, Stopped, Variation,
 };
 use crate::choker::free_rider;
-use crate::sim::{HostId, Link};
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -31,6 +30,7 @@ pub const SCENARIO: Scenario = Scenario {
                    the mean time is about N F/(sum of uploads)",
         },
         parameters: PARAMETERS,
+        plan: Some(|parameters| plan(parameters, parameters.counts("riders")[0])),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -81,43 +81,27 @@ const MEAN_TIME: Band = Band::new(0.78, 1.1);
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (peers, seeds) = (parameters.count("peers"), parameters.count("seeds"));
     let (upload, seed_upload) = (parameters.rate("upload"), parameters.rate("seed-upload"));
-    let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
     let (mut measures, mut digest) = (Vec::new(), 0_u64);
     for riders in parameters.counts("riders") {
         if riders >= peers {
             let why = format!("riders {riders} must be less than peers {peers}");
             return Err(Stopped::Impossible(why));
         }
-        let mut swarm = Swarm::new(chunks, chunk_size, context)?;
-        let down = 20 * upload;
-        for _ in 0..seeds {
-            swarm.join(swarm.everything(), Link::new(seed_upload, down), |_| {});
-        }
-        // Riders come mixed with the others, since the order of joining is also that of the first
-        // connections.
-        let is_rider = |peer: u32| (peer + 1) * riders / peers > peer * riders / peers;
-        let joined = (0..peers).map(|peer| {
-            swarm.join(swarm.nothing(), Link::new(upload, down), |config| {
-                let rider = is_rider(peer).then_some(free_rider::STRATEGY);
-                config.choker = rider.unwrap_or(parameters.choker("choker"));
-            })
-        });
-        let joined: Vec<HostId> = joined.collect();
+        let (mut swarm, joined) = plan(parameters, riders).swarm(context)?;
         swarm.run_until_complete()?;
 
-        let mean = |is: &dyn Fn(u32) -> bool| {
-            let of = (0..peers).zip(&joined).filter(|&(peer, _)| is(peer));
-            Spread::of(of.map(|(_, &host)| swarm.completed_at(host))).mean
+        let mean = |classes: &[Vec<Visit>]| {
+            Spread::of(classes.iter().flatten().map(|peer| peer.completes(&swarm))).mean
         };
         let uploads = u64::from(peers - riders) * upload + u64::from(seeds) * seed_upload;
         let bound = f64::from(peers) * swarm.geometry.total_length() as f64 / uploads as f64;
         measures.push(
-            Measure::new(format!("mean time, {riders} riders"), "s", mean(&|_| true))
+            Measure::new(format!("mean time, {riders} riders"), "s", mean(&joined[1..]))
                 .predicted(bound)
                 .accept(Accept::Each(MEAN_TIME.times(bound))),
         );
         if riders > 0 {
-            let ratio = mean(&is_rider) / mean(&|peer| !is_rider(peer));
+            let ratio = mean(&joined[2..]) / mean(&joined[1..2]);
             let what = format!("rider over honest, {riders} riders");
             // Without tit-for-tat they are alike.
             let measure = Measure::new(what, "", ratio).predicted(1.0);
@@ -128,4 +112,23 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         digest = digest.rotate_left(1) ^ swarm.world.observer.digest;
     }
     Ok(Run { seed: context.seed, measures, series: Vec::new(), digest })
+}
+
+/// Seeds, honest peers, and so many riders.
+fn plan(parameters: &Parameters, riders: u32) -> Plan {
+    let (seed_upload, upload) = (parameters.rate("seed-upload"), parameters.rate("upload"));
+    let down = 20 * upload;
+    let seed = Class { count: Some(parameters.count("seeds")), ..Class::seed(seed_upload, down) };
+    let honest = Class {
+        count: Some(parameters.count("peers").saturating_sub(riders)),
+        choker: parameters.choker("choker"),
+        ..Class::new("honest", upload, down)
+    };
+    let rider = Class {
+        count: Some(riders),
+        choker: free_rider::STRATEGY,
+        ..Class::new("rider", upload, down)
+    };
+    Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
+        .classes([seed, honest, rider])
 }

@@ -25,17 +25,13 @@
 //! such a peer before the rider, which always wants more. With six slots and slower leechers the
 //! rider stays for good, as with the old rule.
 
-use std::time::Duration;
-
 use common::geometry::BLOCK_LENGTH;
 
-use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
+    Plan, Read, Run, Scenario, Stopped, Variation,
 };
 use crate::choker::free_rider;
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -50,6 +46,7 @@ pub const SCENARIO: Scenario = Scenario {
                    one p R/(p U + (1 - p) S), where p = s/n",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -110,28 +107,12 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let with = rider_gets + (up - rider_gets).min((s - 1.0) * down);
     let predicted = served * rider_gets / (served * with + (1.0 - served) * without);
     let (seed, time) = (context.seed, parameters.number("time"));
-    // No leecher finishes.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
-    let chunks = (time * up / f64::from(CHUNK)) as u32 + 1;
-    let mut swarm = Swarm::new(chunks, CHUNK, context)?;
-    let upload = Link::new(parameters.rate("seed-upload"), parameters.rate("download"));
-    let source = swarm.join(swarm.everything(), upload, |config| {
-        config.choker = parameters.choker("choker");
-        config.slots = slots as usize;
-    });
-    let mut leecher = |down| {
-        swarm.join(swarm.nothing(), Link::new(down, down), |config| {
-            config.choker = free_rider::STRATEGY;
-        })
-    };
-    let rider = leecher(parameters.rate("rider-download"));
-    for _ in 1..leechers {
-        leecher(parameters.rate("download"));
-    }
-    swarm.run_for(Duration::from_secs_f64(time))?;
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
+    swarm.run_for(parameters.seconds("time"))?;
 
-    let sent = swarm.world.peer(source).totals().uploaded as f64;
-    let share = swarm.downloaded(rider) as f64 / sent;
+    let (source, rider) = (&joined[0][0], &joined[1][0]);
+    let sent = swarm.uploaded(source.host) as f64;
+    let share = swarm.downloaded(rider.host) as f64 / sent;
     let measures = vec![
         Measure::new("the rider's share of what the seed sends", "", share)
             .predicted(predicted)
@@ -140,4 +121,26 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             .predicted((served * with + (1.0 - served) * without) / 1000.0),
     ];
     Ok(Run { seed, measures, series: Vec::new(), digest: swarm.world.observer.digest })
+}
+
+/// A seed, the rider, and the other leechers.
+#[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
+fn plan(parameters: &Parameters) -> Plan {
+    let (upload, time) = (parameters.rate("seed-upload"), parameters.number("time"));
+    // No leecher finishes.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    let chunks = (time * upload as f64 / f64::from(CHUNK)) as u32 + 1;
+    let source = Class {
+        choker: parameters.choker("choker"),
+        slots: parameters.count("serves"),
+        ..Class::seed(upload, parameters.rate("download"))
+    };
+    let leecher =
+        |name, down| Class { choker: free_rider::STRATEGY, ..Class::new(name, down, down) };
+    let rider = leecher("rider", parameters.rate("rider-download"));
+    let others = Class {
+        count: Some(parameters.count("leechers") - 1),
+        ..leecher("leecher", parameters.rate("download"))
+    };
+    Plan::new(chunks, CHUNK).classes([source, rider, others]).lasts(parameters.seconds("time"))
 }

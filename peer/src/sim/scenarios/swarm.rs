@@ -78,17 +78,7 @@ impl<'a> Swarm<'a> {
         Ok(Self { world, geometry, links: Vec::new() })
     }
 
-    /// A peer with these chunks, from the start on. Every peer may have every other as a neighbor.
-    pub(super) fn join(
-        &mut self,
-        have: Bitfield,
-        link: Link,
-        configure: impl FnOnce(&mut Config),
-    ) -> HostId {
-        self.join_at(Duration::ZERO, have, link, configure)
-    }
-
-    /// A peer that comes later.
+    /// A peer with these chunks, which comes at this time.
     pub(super) fn join_at(
         &mut self,
         arrives_at: Duration,
@@ -96,20 +86,12 @@ impl<'a> Swarm<'a> {
         link: Link,
         configure: impl FnOnce(&mut Config),
     ) -> HostId {
-        let mut config = Config { max_neighbors: MAX_NEIGHBORS, ..self.world.config() };
+        let mut config = self.world.config();
         configure(&mut config);
         self.world.observer.brings(have.clone());
         self.links.push(link);
         let conduct = Conduct::Honest;
         self.world.add_peer(Participant { config, link, have, arrives_at, conduct })
-    }
-
-    pub(super) fn nothing(&self) -> Bitfield {
-        Bitfield::empty(self.geometry.piece_count())
-    }
-
-    pub(super) fn everything(&self) -> Bitfield {
-        Bitfield::full(self.geometry.piece_count())
     }
 
     /// Runs until all peers that should complete have done so, and checks the books.
@@ -153,9 +135,8 @@ impl<'a> Swarm<'a> {
         run_until(&mut self.world, is_so, at_most, books_follow)
     }
 
-    /// When a peer that joined with nothing had everything, in seconds from the start.
-    pub(super) fn completed_at(&self, host: HostId) -> f64 {
-        self.world.completed_at(host).expect("the swarm has completed").as_secs_f64()
+    pub(super) fn uploaded(&self, host: HostId) -> u64 {
+        self.world.peer(host).totals().uploaded
     }
 
     pub(super) fn downloaded(&self, host: HostId) -> u64 {
@@ -201,9 +182,6 @@ fn incomplete() -> Stopped {
     let hours = LONGEST.as_secs() / 3600;
     Stopped::Impossible(format!("the peers did not have everything after {hours} hours"))
 }
-
-/// Mainline's limit; a scenario with more peers sets its own.
-const MAX_NEIGHBORS: usize = 80;
 
 /// No scenario takes longer than this, in virtual time.
 pub(super) const LONGEST: Duration = Duration::from_secs(100 * 3600);

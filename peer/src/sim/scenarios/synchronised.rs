@@ -12,14 +12,10 @@
 //! arrived, if the last to arrive has caught up by then. With a seed that is faster than the peers
 //! each has everything before the next has caught up, and departures are as far apart as arrivals.
 
-use std::time::Duration;
-
-use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Spread, Stopped, Variation,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, Variation,
 };
-use crate::sim::Link;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -34,6 +30,7 @@ pub const SCENARIO: Scenario = Scenario {
                    bursty departures: with u_s < u, all leave just after F/u_s",
         },
         parameters: PARAMETERS,
+        plan: Some(plan),
         run,
         runs: 8,
         variations: VARIATIONS,
@@ -77,25 +74,12 @@ const DOWN: u64 = 20;
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (upload, seed_upload) = (parameters.rate("upload"), parameters.rate("seed-upload"));
-    let apart = parameters.number("apart");
     let seed = context.seed;
-    let mut swarm = Swarm::new(parameters.count("chunks"), 256 * 1024, context)?;
-    let link = |up| Link::new(up, DOWN * upload);
-    swarm.join(swarm.everything(), link(seed_upload), |_| {});
-    let arrivals: Vec<_> =
-        (0..parameters.count("peers")).map(|number| apart * f64::from(number)).collect();
-    let joined = arrivals.iter().map(|&at| {
-        let arrives_at = Duration::from_secs_f64(at);
-        let peer = swarm.join_at(arrives_at, swarm.nothing(), link(upload), |config| {
-            config.choker = parameters.choker("choker");
-        });
-        swarm.world.leave_when_complete(peer);
-        peer
-    });
-    let joined: Vec<_> = joined.collect();
+    let (mut swarm, joined) = plan(parameters).swarm(context)?;
     swarm.run_until_complete()?;
 
-    let departures: Vec<_> = joined.iter().map(|&peer| swarm.completed_at(peer)).collect();
+    let arrivals: Vec<_> = joined[1].iter().map(|peer| peer.arrives).collect();
+    let departures: Vec<_> = joined[1].iter().map(|peer| peer.completes(&swarm)).collect();
     let f_us = swarm.geometry.total_length() as f64 / seed_upload as f64;
     let is_slow = seed_upload < upload;
     let [arrived, left] = [&arrivals, &departures].map(|times| Spread::of(times.iter().copied()));
@@ -127,6 +111,19 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         series("complete, predicted", true, &vec![f_us; arrivals.len()]),
     ];
     Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+}
+
+fn plan(parameters: &Parameters) -> Plan {
+    let upload = parameters.rate("upload");
+    let peer = Class {
+        count: Some(parameters.count("peers")),
+        arrives: Arrivals::Every(Time(parameters.seconds("apart"))),
+        choker: parameters.choker("choker"),
+        stays: Stay::For(Time::ZERO),
+        ..Class::new("peer", upload, DOWN * upload)
+    };
+    Plan::new(parameters.count("chunks"), 256 * 1024)
+        .classes([Class::seed(parameters.rate("seed-upload"), DOWN * upload), peer])
 }
 
 /// How many peers have done something, after each time.

@@ -1,14 +1,11 @@
-//! Peers that come and go: each arrives with nothing, stays as a seed for some time once it has
-//! everything, and leaves.
-
-use std::time::Duration;
+//! Peers that come and go: each arrives, stays as a seed for some time once it has everything, and
+//! leaves.
 
 use fastrand::Rng;
 
 use super::Spread;
 use super::swarm::Swarm;
-use crate::sim::{HostId, Link};
-use crate::torrent::Config;
+use crate::sim::HostId;
 
 /// A time in seconds that varies as the time from one arrival to the next, if those come at random.
 pub(super) fn exponential(mean: f64, rng: &mut Rng) -> f64 {
@@ -18,29 +15,18 @@ pub(super) fn exponential(mean: f64, rng: &mut Rng) -> f64 {
 
 /// A peer that comes and goes. Times are in seconds from the start.
 pub(super) struct Visit {
-    host: HostId,
-    arrives: f64,
-    /// From its completion to its departure.
-    stays: f64,
+    pub(super) host: HostId,
+    pub(super) arrives: f64,
+    /// From its completion to its departure; infinite if it does not leave.
+    pub(super) stays: f64,
 }
 
 impl Visit {
-    /// A peer with nothing that joins then.
-    pub(super) fn new(
-        swarm: &mut Swarm<'_>,
-        arrives: f64,
-        stays: f64,
-        link: Link,
-        configure: impl FnOnce(&mut Config),
-    ) -> Self {
-        let arrives_at = Duration::from_secs_f64(arrives);
-        let host = swarm.join_at(arrives_at, swarm.nothing(), link, configure);
-        swarm.world.leave_after_completion(host, Duration::from_secs_f64(stays));
-        Self { host, arrives, stays }
-    }
-
-    fn completes(&self, swarm: &Swarm<'_>) -> f64 {
-        swarm.world.completed_at(self.host).map_or(f64::INFINITY, |time| time.as_secs_f64())
+    /// When it has everything; infinite if it never does.
+    pub(super) fn completes(&self, swarm: &Swarm<'_>) -> f64 {
+        let came_complete = || swarm.world.peer(self.host).is_complete().then_some(self.arrives);
+        let completed = swarm.world.completed_at(self.host).map(|time| time.as_secs_f64());
+        completed.or_else(came_complete).unwrap_or(f64::INFINITY)
     }
 }
 
@@ -88,11 +74,16 @@ pub(super) fn downloads(visits: &[Visit], swarm: &Swarm<'_>, end: f64) -> f64 {
     visits.iter().map(|visit| visit.completes(swarm).min(end) - visit.arrives).sum()
 }
 
-/// How many leechers there are over time, in seconds, and how many seeds.
+/// How many leechers there are over time, in seconds, and how many seeds, at so many points.
 #[expect(clippy::cast_precision_loss, reason = "there are fewer peers than 2^52")]
-pub(super) fn population(visits: &[Visit], swarm: &Swarm<'_>, end: f64) -> [Vec<(f64, f64)>; 2] {
+pub(super) fn population(
+    visits: &[Visit],
+    swarm: &Swarm<'_>,
+    end: f64,
+    points: u32,
+) -> [Vec<(f64, f64)>; 2] {
     let all: Vec<_> = visits.iter().map(|visit| (visit, visit.completes(swarm))).collect();
-    let times = (0..).map(|step| f64::from(step) * STEP).take_while(|&at| at <= end);
+    let times = (0..points).map(|point| end * f64::from(point) / f64::from(points - 1));
     let points = times.map(|at| {
         let leech = |&&(visit, completes): &&(&Visit, f64)| visit.arrives <= at && at < completes;
         let seed =
@@ -103,6 +94,3 @@ pub(super) fn population(visits: &[Visit], swarm: &Swarm<'_>, end: f64) -> [Vec<
     let (leechers, seeds) = points.unzip();
     [leechers, seeds]
 }
-
-/// Seconds from one point of a plot to the next.
-const STEP: f64 = 60.0;

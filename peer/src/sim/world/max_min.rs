@@ -31,7 +31,10 @@ fn max_min(ups: &[f64], downs: &[f64]) -> Vec<Vec<f64>> {
         });
         let Some(step) = rooms.min_by(f64::total_cmp) else { return flows };
         for (row, grows) in flows.iter_mut().zip(&grows) {
-            row.iter_mut().zip(grows).filter(|(_, grows)| **grows).for_each(|(flow, _)| *flow += step);
+            row.iter_mut()
+                .zip(grows)
+                .filter(|(_, grows)| **grows)
+                .for_each(|(flow, _)| *flow += step);
         }
         for (rate, over) in links {
             if over.iter().map(|&(i, j)| flows[i][j]).sum::<f64>() > rate - 1e-6 {
@@ -70,8 +73,10 @@ fn measured(ups: &[f64], downs: &[f64], seed: u64) -> Vec<Vec<f64>> {
         let (arrives_at, conduct) = (Duration::ZERO, Conduct::Honest);
         world.add_peer(Participant { config, link, have, arrives_at, conduct })
     };
-    let senders: Vec<_> =
-        ups.iter().map(|&up| join(unchoke_all::STRATEGY, up, 1.0, Bitfield::full(pieces))).collect();
+    let senders: Vec<_> = ups
+        .iter()
+        .map(|&up| join(unchoke_all::STRATEGY, up, 1.0, Bitfield::full(pieces)))
+        .collect();
     let receivers: Vec<_> = downs
         .iter()
         .map(|&down| join(free_rider::STRATEGY, 1.0, down, Bitfield::empty(pieces)))

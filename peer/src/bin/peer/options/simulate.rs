@@ -1,10 +1,11 @@
 //! The command line of `peer simulate`: a subcommand for each scenario, with the scenario's own
 //! parameters as options, from the table of scenarios.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use peer::sim::scenarios::{Parameter, Parameters, Scenario};
 
 use crate::commands::simulate::wrap;
@@ -27,6 +28,18 @@ pub(crate) enum What {
     Scenario(Scenario, Parameters),
     /// Every scenario at its defaults.
     All,
+    /// A swarm from a file.
+    File(SwarmFile),
+    /// Print the swarm of a scenario as a file.
+    Print(Scenario, Parameters),
+}
+
+/// A file with a swarm.
+#[derive(Debug)]
+pub(crate) struct SwarmFile {
+    pub(crate) path: PathBuf,
+    /// `None`: the one that it names.
+    pub(crate) rng_seed: Option<u64>,
 }
 
 /// What goes with every scenario.
@@ -40,7 +53,7 @@ pub(crate) struct Flags {
     #[arg(long, global = true)]
     pub(crate) check: bool,
 
-    /// Number of runs, each with another random seed [default: as many as the scenario needs]
+    /// Number of runs, each with another random seed [default: as the scenario or the file says]
     #[arg(long, global = true, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) runs: Option<u64>,
@@ -70,11 +83,18 @@ pub(crate) struct Flags {
 /// The name that stands for every scenario.
 const ALL: &str = "all";
 
+/// The argument that is a file.
+const FILE: &str = "FILE.toml";
+
+const PRINT_TOML: &str = "print-toml";
+
 const EXAMPLE: &str = "Example:
   peer simulate                                   # the swarm of `peer swarm`
   peer simulate kurose-ross --peers 5,50 --runs 3
   peer simulate kurose-ross --help                # the parameters of a scenario
-  peer simulate all --check                       # every scenario, held against its bands";
+  peer simulate all --check                       # every scenario, held against its bands
+  peer simulate rarest --print-toml               # its swarm as a file, to be changed
+  peer simulate swarm.toml --runs 8               # the swarm of a file";
 
 impl Args for Simulate {
     fn augment_args(command: Command) -> Command {
@@ -86,6 +106,12 @@ impl Args for Simulate {
                 .about(scenario.about)
                 .long_about(format!("{}\n\n{source}", scenario.about))
                 .args(parameters)
+                .arg(
+                    Arg::new(PRINT_TOML)
+                        .long(PRINT_TOML)
+                        .help("Print its swarm as a file in TOML, and run nothing")
+                        .action(ArgAction::SetTrue),
+                )
         });
         let all = Command::new(ALL).about("every scenario at its defaults");
         Flags::augment_args(command)
@@ -94,6 +120,12 @@ impl Args for Simulate {
                 "Run many peers in virtual time, and hold what comes out against what is published\n\n\
                  Without a scenario: the swarm of `peer swarm`, in a second instead of a minute and \
                  a half.",
+            )
+            .arg(
+                Arg::new(FILE)
+                    .help("Run the swarm of this file in TOML (docs/swarm-files.md)")
+                    .value_parser(is_file)
+                    .conflicts_with_all(["check", "page", "list"]),
             )
             .after_help(EXAMPLE)
             .subcommand_value_name("SCENARIO")
@@ -106,6 +138,13 @@ impl Args for Simulate {
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// What is no scenario may be a file.
+fn is_file(text: &str) -> Result<PathBuf, &'static str> {
+    let path = Path::new(text);
+    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+    is_toml.then(|| path.to_owned()).ok_or("neither a scenario (--list) nor a file FILE.toml")
 }
 
 /// The option of a parameter.
@@ -124,7 +163,17 @@ impl FromArgMatches for Simulate {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let flags = Flags::from_arg_matches(matches)?;
         let what = match matches.subcommand() {
-            None => What::Swarm,
+            None => match matches.get_one::<PathBuf>(FILE).cloned() {
+                None => What::Swarm,
+                Some(path) => {
+                    let is_set = matches.value_source("rng_seed") == Some(ValueSource::CommandLine);
+                    What::File(SwarmFile { path, rng_seed: is_set.then_some(flags.rng_seed) })
+                }
+            },
+            Some((name, _)) if matches.contains_id(FILE) => {
+                let error = format!("a scenario ({name}) and a file cannot be run together\n");
+                return Err(clap::Error::raw(ErrorKind::ArgumentConflict, error));
+            }
             Some((ALL, _)) => What::All,
             Some((name, chosen)) => {
                 let broken = |error: &dyn std::fmt::Display| {
@@ -136,7 +185,11 @@ impl FromArgMatches for Simulate {
                     let text = chosen.get_one::<String>(name).expect("it has a default");
                     parameters.set(name, text).map_err(|error| broken(&error))?;
                 }
-                What::Scenario(scenario, parameters)
+                if chosen.get_flag(PRINT_TOML) {
+                    What::Print(scenario, parameters)
+                } else {
+                    What::Scenario(scenario, parameters)
+                }
             }
         };
         Ok(Self { what, flags })

@@ -5,11 +5,13 @@
 //! | `mod.rs` | what to run, and what comes of it |
 //! | `runner.rs` | the runs, on all cores |
 //! | `results.rs` | the results, as a table and as JSON |
+//! | `swarm_file.rs` | a swarm from a file |
 //! | `page.rs` | the results as a page in Markdown |
 
 mod page;
 mod results;
 mod runner;
+mod swarm_file;
 
 use std::fs;
 
@@ -25,7 +27,7 @@ use crate::options::{Flags, Simulate, What};
 use crate::report::{EventFile, print_result};
 use crate::stop::Stop;
 use results::{Outcome, Results};
-use runner::{Job, Runner, Watch};
+use runner::{Job, Runner, Subject, Watch};
 
 /// Runs what the options say.
 pub(crate) fn run(options: &Simulate) -> Result<Ended> {
@@ -44,6 +46,10 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
             finish(&[results], &runner, flags)
         }
         What::All => check_all(&mut runner, flags),
+        What::File(file) => swarm_file::run(&mut runner, flags, file),
+        What::Print(scenario, parameters) => {
+            swarm_file::print(*scenario, parameters).map(|()| Ended::Complete)
+        }
     }?;
     runner.finish_events()?;
     if flags.stats {
@@ -119,7 +125,8 @@ fn results_of(
     let first = flags.rng_seed;
     let jobs = |parameters: &Parameters, runs: u64| -> Vec<Job> {
         let seeds = first..first + flags.runs.unwrap_or(runs);
-        seeds.map(|seed| Job { scenario, parameters: parameters.clone(), seed }).collect()
+        let subject = Subject::Scenario(scenario, parameters.clone());
+        seeds.map(|seed| Job { subject: subject.clone(), seed }).collect()
     };
     let runs = runner.run(&scenario.to_string(), jobs(parameters, scenario.runs()))?;
     results.outcome = Outcome::new(runs);

@@ -12,7 +12,7 @@ use common::moment::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
 use peer::decision::Decision;
 use peer::sim::HostId;
-use peer::sim::scenarios::{Context, Follow, Parameters, Progress, Run, Scenario, Stopped};
+use peer::sim::scenarios::{Context, Follow, Parameters, Plan, Progress, Run, Scenario, Stopped};
 use peer::units::size;
 
 use crate::report::EventFile;
@@ -20,9 +20,15 @@ use crate::stop::Stop;
 
 /// One run.
 pub(super) struct Job {
-    pub(super) scenario: Scenario,
-    pub(super) parameters: Parameters,
+    pub(super) subject: Subject,
     pub(super) seed: u64,
+}
+
+/// What is run.
+#[derive(Clone)]
+pub(super) enum Subject {
+    Scenario(Scenario, Parameters),
+    Plan(Plan),
 }
 
 /// Runs jobs, and counts what they cost.
@@ -77,9 +83,13 @@ impl Runner {
                         let Some((number, job)) = next else { break };
                         let mut watch = Watch::new(stop, events.filter(|_| number == 0));
                         watch.bar = Some((bar, number));
-                        let Job { scenario, parameters, seed } = job;
-                        let context = &mut Context { seed, follow: &mut watch };
-                        let run = scenario.run(&parameters, context);
+                        let context = &mut Context { seed: job.seed, follow: &mut watch };
+                        let run = match job.subject {
+                            Subject::Scenario(scenario, parameters) => {
+                                scenario.run(&parameters, context)
+                            }
+                            Subject::Plan(plan) => plan.run(context),
+                        };
                         bar.done(number);
                         // The other end waits for all of them.
                         let _ = sender.send((number, run, watch.handled));
