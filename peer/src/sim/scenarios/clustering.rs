@@ -3,12 +3,14 @@
 //! Source: Legout, Liogkas, Kohler, Zhang, "Clustering and Sharing Incentives in BitTorrent
 //! Systems" (2007), the abstract: peers of similar bandwidth cluster, which rewards those that
 //! contribute, as long as the first seed is provisioned well enough; with a slow one they do not,
-//! and all complete at about the same time. The classes and rates are ours.
+//! and all complete at about the same time. The classes, rates and bands are
+//! ours: the abstract gives no numbers.
 
+use super::plot::cumulated;
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Spread, Stopped, Variation,
+    Accept, Anchor, Band, Context, Entry, Expect, Figure, HeatMap, Kind, Measure, Panel, Parameter,
+    Parameters, Read, Run, Scenario, Series, Spread, Stopped, Variation,
 };
 use crate::sim::{HostId, Link};
 use crate::torrent::Config;
@@ -25,6 +27,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "peers of similar bandwidth cluster, which rewards those that contribute; with an \
                    underprovisioned first seed they do not, and complete at about the same time",
         },
+        source: include_str!("clustering.rs"),
         parameters: PARAMETERS,
         run,
         runs: 3,
@@ -105,7 +108,25 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     for ((name, ..), time) in CLASSES.iter().zip(times) {
         measures.push(Measure::new(format!("mean time of the {name} class"), "s", time));
     }
-    Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
+    let names = CLASSES.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    let cells = unchoked.iter().map(|to| to.to_vec()).collect();
+    let completed = CLASSES.iter().zip(&joined).map(|((name, ..), peers)| {
+        let times = peers.iter().map(|&peer| swarm.completed_at(peer) / 60.0);
+        Series::measured(format!("{name} class"), cumulated(times.collect()))
+    });
+    let plot = vec![
+        Panel::new(
+            "time (minutes)",
+            "part of the class that is complete",
+            Figure::Lines(completed.collect()),
+        ),
+        Panel::new(
+            "unchoked class",
+            "class that unchokes",
+            Figure::HeatMap(HeatMap { names, cells }),
+        ),
+    ];
+    Ok(Run { seed, measures, plot, digest: books.digest })
 }
 
 /// A seed joins, and the peers of each class.

@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::plot::in_hours;
 use super::swarm::Swarm;
 use super::visits::{self, Visit, exponential};
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Spread, Stopped, Variation,
+    Accept, Anchor, Band, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Read, Run, Scenario, Series, Spread, Stopped, Variation,
 };
 use crate::sim::Link;
 
@@ -33,6 +34,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "leechers reach their peak early and become few; there are more seeds than \
                    leechers after that",
         },
+        source: include_str!("cohen_2003.rs"),
         parameters: PARAMETERS,
         run,
         runs: 3,
@@ -136,16 +138,14 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             .predicted(downloads)
             .accept(each(LITTLE.times(downloads))),
     ];
-    let line = |name: &str, points: Vec<(f64, f64)>| Series {
-        name: name.to_owned(),
-        predicted: false,
-        points,
-    };
-    let series = vec![
-        line("leechers", looks.iter().map(|&(at, leechers, _)| (at, leechers)).collect()),
-        line("seeds", looks.iter().map(|&(at, _, seeds)| (at, seeds)).collect()),
-    ];
-    Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+    let (leechers, seeds) =
+        looks.iter().map(|&(at, leechers, seeds)| ((at, leechers), (at, seeds))).unzip();
+    let lines = Figure::Lines(vec![
+        Series::measured("leechers", in_hours(leechers)),
+        Series::measured("seeds", in_hours(seeds)),
+    ]);
+    let plot = vec![Panel::new("time (hours)", "peers", lines)];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }
 
 /// When peers arrive, in seconds: at a rate that falls from λ0 to λ0·exp(-t/τ).

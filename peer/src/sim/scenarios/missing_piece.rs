@@ -28,8 +28,8 @@ use fastrand::Rng;
 
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Series, Stopped, Variation,
+    Accept, Anchor, Band, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Read, Run, Scenario, Series, Stopped, Variation,
 };
 use crate::sim::Link;
 
@@ -45,6 +45,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "the swarm is unstable if peers arrive faster than the seed sends chunks: the \
                    population grows by lambda - U_s, whatever the order of chunks",
         },
+        source: include_str!("missing_piece.rs"),
         parameters: PARAMETERS,
         run,
         runs: 3,
@@ -108,10 +109,12 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         measures.push(Measure::new(what, "", departures / sent).predicted(1.0));
         let name = format!("λ = {load} U_s");
         let line = vec![(0.0, club), (time, club + predicted * time)];
-        series.push(Series { name: name.clone(), predicted: false, points: population });
-        series.push(Series { name: name + ", predicted", predicted: true, points: line });
+        series.push(Series::measured(name, population));
+        series.push(Series::predicted("predicted", line));
     }
-    Ok(Run { seed: context.seed, measures, series, digest })
+    let plot =
+        vec![Panel::new("time (seconds)", "peers that lack something", Figure::Lines(series))];
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }
 
 /// What comes of one λ.

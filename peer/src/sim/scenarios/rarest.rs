@@ -4,14 +4,19 @@
 //! Performance Mechanisms" (2006), and Legout, Urvoy-Keller, Michiardi, "Rarest First and Choke
 //! Algorithms Are Enough" (2006), of both the abstract: rarest first is near the ideal, other
 //! orders waste the upload of the seed. The bounds are derived: a first copy has left the seed
-//! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u).
+//! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u). How
+//! close rarest first comes to that follows from no formula: the upper ends of the bands are ours, as
+//! all numbers are.
 
+use std::time::Duration;
+
+use super::rare;
 use super::swarm::Swarm;
 use super::{
     Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
     Scenario, Stopped, Variation, last,
 };
-use crate::sim::Link;
+use crate::sim::{HostId, Link};
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -24,6 +29,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "rarest first is near the ideal: a first copy after F/u_s, all after \
                    N F/(u_s + N u); other orders waste the upload of the seed",
         },
+        source: include_str!("rarest.rs"),
         parameters: PARAMETERS,
         run,
         runs: 8,
@@ -59,6 +65,9 @@ const FIRST_COPY: Band = Band::new(1.0, 1.3);
 /// leaves with it, and the seed sends it once to each: up to N/chunks of F/u_s more.
 const ALL: Band = Band::new(1.0, 1.45);
 
+/// How often the plot looks at the swarm.
+const EVERY: Duration = Duration::from_secs(5);
+
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (peers, upload) = (parameters.count("peers"), parameters.rate("upload"));
@@ -75,8 +84,9 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         swarm.world.leave_when_complete(peer);
         peer
     });
-    let joined: Vec<_> = joined.collect();
-    swarm.run_until_complete()?;
+    let joined: Vec<HostId> = joined.collect();
+    let mut looks = Vec::new();
+    swarm.watch_until_complete(EVERY, |swarm| looks.push(rare::look(swarm, &joined)))?;
 
     let (n, f_u) = (f64::from(peers), swarm.geometry.total_length() as f64 / upload as f64);
     let books = &swarm.world.observer;
@@ -91,5 +101,6 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             .predicted(bound)
             .accept(Accept::Mean(ALL.times(bound))),
     ];
-    Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
+    let plot = vec![rare::plot(&swarm, &looks, upload as f64)];
+    Ok(Run { seed, measures, plot, digest: books.digest })
 }

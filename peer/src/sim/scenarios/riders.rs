@@ -8,13 +8,13 @@
 //!
 //! Together the peers receive N·F, which takes the uploaders N·F/(sum of uploads); the mean time is
 //! about that, a little less where some finish before others. How much later riders have
-//! everything than honest peers follows from no formula. With a choker that does not look at rates
+//! everything than honest peers follows from no formula: these bands are fitted to eight runs. With a choker that does not look at rates
 //! it is not later at all, and with a lone, slow seed neither: all wait for its last chunks.
 
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Spread, Stopped, Variation,
+    Accept, Anchor, Band, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Read, Run, Scenario, Series, Spread, Stopped, Variation,
 };
 use crate::choker::free_rider;
 use crate::sim::{HostId, Link};
@@ -30,6 +30,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "riders get the file, later than the others if seeds are not what all wait for; \
                    the mean time is about N F/(sum of uploads)",
         },
+        source: include_str!("riders.rs"),
         parameters: PARAMETERS,
         run,
         runs: 3,
@@ -82,7 +83,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let (peers, seeds) = (parameters.count("peers"), parameters.count("seeds"));
     let (upload, seed_upload) = (parameters.rate("upload"), parameters.rate("seed-upload"));
     let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
-    let (mut measures, mut digest) = (Vec::new(), 0_u64);
+    let (mut measures, mut plot, mut digest) = (Vec::new(), Vec::new(), 0_u64);
     for riders in parameters.counts("riders") {
         if riders >= peers {
             let why = format!("riders {riders} must be less than peers {peers}");
@@ -126,6 +127,25 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             measures.push(Measure { accept: band.map(Accept::Each), ..measure });
         }
         digest = digest.rotate_left(1) ^ swarm.world.observer.digest;
+        // The plot shows the last swarm.
+        let f = swarm.geometry.total_length() as f64;
+        let points = |is: &dyn Fn(u32) -> bool| {
+            let of = (0..peers).zip(&joined).filter(|&(peer, _)| is(peer));
+            let points = of.map(|(_, &host)| {
+                let given = swarm.world.peer(host).totals().uploaded as f64 / f;
+                (given, f / swarm.completed_at(host) / upload as f64)
+            });
+            points.collect()
+        };
+        let points = Figure::Points(vec![
+            Series::measured(
+                format!("{} honest peers", peers - riders),
+                points(&|peer| !is_rider(peer)),
+            ),
+            Series::measured(format!("{riders} riders"), points(&is_rider)),
+        ]);
+        let (x, y) = ("given (copies of the file)", "taken: mean download rate (u)");
+        plot = vec![Panel::new(x, y, points)];
     }
-    Ok(Run { seed: context.seed, measures, series: Vec::new(), digest })
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }

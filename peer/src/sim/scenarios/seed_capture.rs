@@ -31,8 +31,8 @@ use common::geometry::BLOCK_LENGTH;
 
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Kind, Measure, Parameter, Parameters, Read, Run,
-    Scenario, Stopped, Variation,
+    Accept, Anchor, Band, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Read, Run, Scenario, Series, Stopped, Variation,
 };
 use crate::choker::free_rider;
 use crate::sim::Link;
@@ -49,6 +49,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "with the old choker the fastest peer gets R/U of the seed's bytes, with the new \
                    one p R/(p U + (1 - p) S), where p = s/n",
         },
+        source: include_str!("seed_capture.rs"),
         parameters: PARAMETERS,
         run,
         runs: 3,
@@ -87,6 +88,9 @@ const VARIATIONS: &[Variation] = &[
 /// The rider's share, over what is predicted. The bands of the two rules do not touch. In eight
 /// runs the share was 0.286 to 0.308 with the old one, and 0.062 to 0.066 with the new one.
 const SHARE: Band = Band::within(0.25);
+
+/// In how many parts the plot shows the run.
+const PARTS: u32 = 60;
 
 /// Bytes of a chunk.
 const CHUNK: u32 = 16 * BLOCK_LENGTH;
@@ -128,7 +132,14 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     for _ in 1..leechers {
         leecher(parameters.rate("download"));
     }
-    swarm.run_for(Duration::from_secs_f64(time))?;
+    // After each part of the run: the time, and what the rider has of all that the seed has sent.
+    let mut shares = Vec::new();
+    for _ in 0..PARTS {
+        swarm.run_for(Duration::from_secs_f64(time / f64::from(PARTS)))?;
+        let sent = swarm.world.peer(source).totals().uploaded.max(1) as f64;
+        let at = swarm.world.elapsed().as_secs_f64();
+        shares.push((at, swarm.downloaded(rider) as f64 / sent));
+    }
 
     let sent = swarm.world.peer(source).totals().uploaded as f64;
     let share = swarm.downloaded(rider) as f64 / sent;
@@ -139,5 +150,11 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         Measure::new("what the seed sends", "kB/s", sent / time / 1000.0)
             .predicted((served * with + (1.0 - served) * without) / 1000.0),
     ];
-    Ok(Run { seed, measures, series: Vec::new(), digest: swarm.world.observer.digest })
+    let lines = Figure::Lines(vec![
+        Series::measured("the rider", shares),
+        Series::predicted("predicted", vec![(0.0, predicted), (time, predicted)]),
+    ]);
+    let plot =
+        vec![Panel::new("time (seconds)", "part of what the seed has sent until then", lines)];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }

@@ -54,9 +54,13 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Write a page about the results to FILE, in Markdown
+    /// Write what the first run measured to FILE as a picture, in SVG
     #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) page: Option<PathBuf>,
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Write a page about the results to DIR/reproductions.md, with pictures
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) write_docs: Option<PathBuf>,
 
     /// Write the decisions of all peers in the first run to FILE, as JSON lines
     #[arg(long, global = true, value_name = "FILE")]
