@@ -22,9 +22,9 @@ pub(super) fn look(swarm: &Swarm<'_>, leechers: &[HostId]) -> (f64, f64) {
 pub(super) fn plot(swarm: &Swarm<'_>, looks: &[(f64, f64)], seed_upload: f64) -> Panel {
     let chunks = f64::from(swarm.geometry.piece_count());
     let at_best = swarm.geometry.total_length() as f64 / seed_upload;
-    // Up to the last of them.
-    let last = looks.iter().rposition(|&(_, count)| count > 0.0).map_or(0, |last| last + 2);
-    let looks = &looks[..last.min(looks.len())];
+    // Until all are out; later, peers leave with chunks that have become rare again.
+    let out = looks.iter().position(|&(_, count)| count < 1.0);
+    let looks = &looks[..out.map_or(looks.len(), |out| out + 1)];
     let lines = Figure::Lines(vec![
         Series::measured("measured", [&[(0.0, chunks)], looks].concat()),
         Series::predicted(

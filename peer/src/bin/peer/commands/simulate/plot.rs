@@ -189,6 +189,7 @@ fn axes(
 }
 
 /// Where an x stands on its axis, and what is written at a place there.
+#[derive(Clone, Copy)]
 struct Scale {
     place: fn(f64) -> f64,
     label: fn(f64) -> String,
