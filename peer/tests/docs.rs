@@ -19,6 +19,7 @@ use fastrand::Rng;
 use peer::choker::{ChokeReason, Standing, Strategy, UnchokeReason};
 use peer::decision::{Decision, DisconnectReason};
 use peer::picker::{Asked, Order, PickReason, Picker, Policy, Sender, StrictPriority};
+use peer::sim::scenarios::{Read, Scenario};
 use serde_json::{Map, Value};
 
 #[test]
@@ -132,6 +133,48 @@ fn every_choker_and_every_order_that_a_page_names_exists() {
 fn the_choker_in_python_is_shown_as_it_is() {
     let program = read("docs/python/my_choker.py");
     assert!(read("docs/write-a-choker.md").contains(&format!("```python\n{program}```")));
+}
+
+/// What came of the runs takes minutes to compare: `.ci/run` does.
+#[test]
+fn the_page_of_reproductions_has_a_section_for_every_scenario() {
+    let page = read("docs/reproductions.md");
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    let names: Vec<_> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(names, Scenario::ALL.iter().map(|scenario| scenario.name).collect::<Vec<_>>());
+    for (scenario, section) in Scenario::ALL.iter().zip(sections) {
+        let picture = format!("reproductions/{scenario}.svg");
+        let mut expected = vec![
+            format!("**Reproduced:** {}.\n\n{}", scenario.about, scenario.notes()),
+            format!("`peer simulate {scenario}`, "),
+            format!("]({picture})"),
+        ];
+        expected.extend(scenario.variations().iter().map(|varied| format!("| {} (", varied.about)));
+        for text in expected {
+            assert!(section.contains(&text), "the section {scenario} lacks: {text}");
+        }
+        assert!(page.contains(&format!("[{scenario}](#{scenario})")), "no link to {scenario}");
+        let picture = read(&format!("docs/{picture}"));
+        assert!(
+            picture.contains(&format!("peer simulate {scenario}, random seed 0")),
+            "{scenario}"
+        );
+    }
+}
+
+#[test]
+fn every_scenario_says_what_its_source_is_and_what_of_it_was_read() {
+    for scenario in Scenario::ALL {
+        let said = scenario.notes().split_whitespace().collect::<Vec<_>>().join(" ");
+        let read = match scenario.anchor().read {
+            Read::Text => "the text was read",
+            Read::Abstract => "abstract",
+            Read::Derived => "derived",
+        };
+        for words in ["Source", read, "ours"] {
+            assert!(said.contains(words), "{scenario} does not say `{words}`: {said}");
+        }
+    }
 }
 
 #[test]

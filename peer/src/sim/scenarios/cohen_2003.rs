@@ -1,14 +1,14 @@
 //! `cohen-2003`: leechers and seeds of a deployment over time.
 //!
-//! Source: Cohen, "Incentives Build Robustness in BitTorrent" (2003), its plot of a large
-//! deployment; the text was not read, and only the shape is taken: peers come in a crowd at first and fewer and fewer
-//! later; the leechers reach their peak early and become few, and there are more seeds than
-//! leechers after that. All numbers are ours: λ0·exp(-t/τ) peers arrive a second and stay for a
-//! time of mean half an hour once they have everything.
+//! Source: Cohen, "Incentives Build Robustness in BitTorrent" (2003), the abstract, and of its plot
+//! of a large deployment only the shape: peers come in a crowd at first and fewer and fewer later;
+//! the leechers reach their peak early and become few, and there are more seeds than leechers after
+//! that. All numbers are ours: λ0·exp(-t/τ) peers arrive a second and stay for a time of mean half
+//! an hour once they have everything.
 //!
 //! The numbers of leechers and seeds are those that the tracker counts. Their integral must be the
-//! sum of all download times (Little's law). With arrivals that do not fade the leechers may have an
-//! early peak as well, before the first of them become seeds; but they do not become few.
+//! sum of all download times (Little's law). With arrivals that do not fade the leechers may have
+//! an early peak as well, before the first of them become seeds; but they do not become few.
 
 use std::time::Duration;
 

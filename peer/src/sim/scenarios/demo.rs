@@ -1,8 +1,8 @@
 //! `demo`: what `peer swarm` shows, in virtual time.
 //!
-//! Source: Kurose & Ross 2.5 (the text was read): a peer that uploads at a higher rate finds better trading partners and has
-//! the file sooner. No formula says how clear that is after a minute and a half; the bands are what
-//! the demonstration promises.
+//! Source: Kurose & Ross 2.5 (the text was read): a peer that uploads at a higher rate finds better
+//! trading partners and has the file sooner. No formula says how clear that is after a minute and a
+//! half; the bands are what the demonstration promises, and all numbers are ours.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! `free-rider`: how much a peer gets that gives nothing.
 //!
 //! Source: Kurose & Ross, the problem on Bob, who joins a torrent and does not upload (the text was
-//! read); the rate is derived. Each contributor uploads u to s peers at a time, u/s to each, of which it chooses k by
-//! their rates. Bob is one of the other d - k interested neighbors, from which it draws for the
-//! rest of its slots, so he gets u/s for 1/(d - k) of the time: of n contributors that all are
-//! neighbors of each other and of him (s - k) n/(n - k) · u/s, where s - k = 1. That leaves
-//! (n - his rate/u)/n · u to each contributor.
+//! read); the rate is derived. Each contributor uploads u to s peers at a time, u/s to each, of
+//! which it chooses k by their rates. Bob is one of the other d - k interested neighbors, from
+//! which it draws for the rest of its slots, so he gets u/s for 1/(d - k) of the time: of n
+//! contributors that all are neighbors of each other and of him (s - k) n/(n - k) · u/s, where
+//! s - k = 1. That leaves (n - his rate/u)/n · u to each contributor.
 //!
 //! The book's choker has k = 4 and s = 5, mainline's k = 3 and s = 4: of 50 contributors Bob gets
 //! 0.2174 u or 0.2660 u. The number of contributors and the time are ours. A single run varies more

@@ -1,7 +1,8 @@
 //! `kurose-ross`: the time to distribute a file, client-server against P2P.
 //!
 //! Source: Kurose & Ross 2.5, the figure that compares the two architectures (the text was read).
-//! With content of F bits, a server that uploads u_s, N peers that upload u_i and download at least d_min:
+//! With content of F bits, a server that uploads u_s, N peers that upload u_i and download at least
+//! d_min:
 //!
 //! - client-server: D = max{N·F/u_s, F/d_min}
 //! - P2P: D >= max{F/u_s, F/d_min, N·F/(u_s + sum of u_i)}

@@ -4,9 +4,9 @@
 //! Performance Mechanisms" (2006), and Legout, Urvoy-Keller, Michiardi, "Rarest First and Choke
 //! Algorithms Are Enough" (2006), of both the abstract: rarest first is near the ideal, other
 //! orders waste the upload of the seed. The bounds are derived: a first copy has left the seed
-//! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u). How
-//! close rarest first comes to that follows from no formula: the upper ends of the bands are ours, as
-//! all numbers are.
+//! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u). How close
+//! rarest first comes to that follows from no formula: the upper ends of the bands are ours, as all
+//! numbers are.
 
 use std::time::Duration;
 

@@ -7,9 +7,10 @@
 //! the same time and stay as seeds, and riders with the same links that upload nothing.
 //!
 //! Together the peers receive N·F, which takes the uploaders N·F/(sum of uploads); the mean time is
-//! about that, a little less where some finish before others. How much later riders have
-//! everything than honest peers follows from no formula: these bands are fitted to eight runs. With a choker that does not look at rates
-//! it is not later at all, and with a lone, slow seed neither: all wait for its last chunks.
+//! about that, a little less where some finish before others. How much later riders have everything
+//! than honest peers follows from no formula: these bands are fitted to eight runs. With a choker
+//! that does not look at rates it is not later at all, and with a lone, slow seed neither: all wait
+//! for its last chunks.
 
 use super::swarm::Swarm;
 use super::{

@@ -1,10 +1,10 @@
 //! `seed-capture`: a fast peer that gives nothing, at a seed that serves the fastest.
 //!
-//! The two rules are those of the reference client as a seed, in 2003 and in version 4.0. Legout,
-//! Urvoy-Keller, Michiardi, "Rarest First and Choke Algorithms Are Enough" (2006), the abstract: the
-//! latest version is robust to free riders. The shares are derived, and the numbers ours: a seed
-//! with the uplink U serves s of n leechers at a time. Each leecher can download d, except one, the
-//! rider, which can download more than the seed has left for it.
+//! Sources: the two rules are those of the reference client as a seed, in 2003 and in version 4.0.
+//! Legout, Urvoy-Keller, Michiardi, "Rarest First and Choke Algorithms Are Enough" (2006), the
+//! abstract: the latest version is robust to free riders. The shares are derived, and the numbers
+//! ours: a seed with the uplink U serves s of n leechers at a time. Each leecher can download d,
+//! except one, the rider, which can download more than the seed has left for it.
 //!
 //! The uplink is shared by turns. A leecher that is served takes its part, U/s, but no more than d,
 //! and the rider takes what the others leave: R = U - (s - 1)·min(d, U/s). While the rider is not
@@ -21,9 +21,9 @@
 //! its turns.
 //!
 //! Where leechers do not keep asking, the new rule is no turn for each either. Between its requests
-//! a leecher that is slowed down by its downlink wants nothing at the moment, and the seed displaces
-//! such a peer before the rider, which always wants more. With six slots and slower leechers the
-//! rider stays for good, as with the old rule.
+//! a leecher that is slowed down by its downlink wants nothing at the moment, and the seed
+//! displaces such a peer before the rider, which always wants more. With six slots and slower
+//! leechers the rider stays for good, as with the old rule.
 
 use std::time::Duration;
 
