@@ -72,7 +72,8 @@ fn every_link_and_every_path_leads_to_a_file() {
         let text = read(&page);
         let folder = root().join(&page).parent().expect("a page is in a folder").to_owned();
         for line in prose(&text) {
-            let links = links(line).map(|(_, link)| link).filter(|link| !link.contains("://"));
+            let is_file = |link: &&str| !link.contains("://") && !link.starts_with('#');
+            let links = links(line).map(|(_, link)| link).filter(is_file);
             dead.extend(links.filter(|link| !folder.join(link).exists()).map(str::to_owned));
             let paths = in_backticks(line).filter(|path| is_path(path));
             dead.extend(paths.filter(|path| !root().join(path).exists()).map(str::to_owned));

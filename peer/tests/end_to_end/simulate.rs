@@ -128,13 +128,12 @@ fn the_page_has_results_the_picture_and_for_each_variation_what_must_come_and_wh
     let flags = ["--runs", "1", "--check", "--write-docs", folder.to_str().unwrap()];
     simulate(&[&SMALL[..], &flags].concat());
     let page = fs::read_to_string(folder.join("reproductions.md")).unwrap();
-    for line in [
-        "## kurose-ross",
-        "`peer simulate kurose-ross --peers 1,3 --chunks 40`, 1 run:",
-        "| client-server, N = 3 (s) | 54.00 | 54.14 | 54.14 to 54.14 | 54.00 to 55.08 | in the band |",
-    ] {
+    for line in ["## kurose-ross", "`peer simulate kurose-ross --peers 1,3 --chunks 40`, 1 run:"] {
         assert!(page.lines().any(|found| found == line), "{line}: {page}");
     }
+    let row =
+        page.lines().find(|line| line.starts_with("| client-server, N = 3 (s) | 54.00 | 54."));
+    assert!(row.is_some_and(|row| row.ends_with("| 54.00 to 55.08 | in the band |")), "{page}");
     let in_order = "| chunks in order (`--peers 30 --chunks 40 --order in-order`, 1 run) | \
                     P2P: at least 1.200 times what is predicted | 1.";
     assert!(page.lines().any(|line| line.starts_with(in_order)), "{page}");
