@@ -20,6 +20,7 @@ use peer::choker::{ChokeReason, Standing, Strategy, UnchokeReason};
 use peer::decision::{Decision, DisconnectReason};
 use peer::picker::{Asked, Order, PickReason, Picker, Policy, Sender, StrictPriority};
 use peer::sim::scenarios::{Measured, Plan};
+use peer::sim::scenarios::{Read, Scenario};
 use serde_json::{Map, Value};
 
 #[test]
@@ -72,7 +73,8 @@ fn every_link_and_every_path_leads_to_a_file() {
         let text = read(&page);
         let folder = root().join(&page).parent().expect("a page is in a folder").to_owned();
         for line in prose(&text) {
-            let links = links(line).map(|(_, link)| link).filter(|link| !link.contains("://"));
+            let is_file = |link: &&str| !link.contains("://") && !link.starts_with('#');
+            let links = links(line).map(|(_, link)| link).filter(is_file);
             dead.extend(links.filter(|link| !folder.join(link).exists()).map(str::to_owned));
             let paths = in_backticks(line).filter(|path| is_path(path));
             dead.extend(paths.filter(|path| !root().join(path).exists()).map(str::to_owned));
@@ -158,6 +160,48 @@ fn the_page_on_swarm_files_names_every_key_and_every_form_of_a_value_that_it_nam
 fn the_choker_in_python_is_shown_as_it_is() {
     let program = read("docs/python/my_choker.py");
     assert!(read("docs/write-a-choker.md").contains(&format!("```python\n{program}```")));
+}
+
+/// What came of the runs takes minutes to compare: `.ci/run` does.
+#[test]
+fn the_page_of_reproductions_has_a_section_for_every_scenario() {
+    let page = read("docs/reproductions.md");
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    let names: Vec<_> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(names, Scenario::ALL.iter().map(|scenario| scenario.name).collect::<Vec<_>>());
+    for (scenario, section) in Scenario::ALL.iter().zip(sections) {
+        let picture = format!("reproductions/{scenario}.svg");
+        let mut expected = vec![
+            format!("**Reproduced:** {}.\n\n{}", scenario.about, scenario.notes()),
+            format!("`peer simulate {scenario}`, "),
+            format!("]({picture})"),
+        ];
+        expected.extend(scenario.variations().iter().map(|varied| format!("| {} (", varied.about)));
+        for text in expected {
+            assert!(section.contains(&text), "the section {scenario} lacks: {text}");
+        }
+        assert!(page.contains(&format!("[{scenario}](#{scenario})")), "no link to {scenario}");
+        let picture = read(&format!("docs/{picture}"));
+        assert!(
+            picture.contains(&format!("peer simulate {scenario}, random seed 0")),
+            "{scenario}"
+        );
+    }
+}
+
+#[test]
+fn every_scenario_says_what_its_source_is_and_what_of_it_was_read() {
+    for scenario in Scenario::ALL {
+        let said = scenario.notes().split_whitespace().collect::<Vec<_>>().join(" ");
+        let read = match scenario.anchor().read {
+            Read::Text => "the text was read",
+            Read::Abstract => "abstract",
+            Read::Derived => "derived",
+        };
+        for words in ["Source", read, "ours"] {
+            assert!(said.contains(words), "{scenario} does not say `{words}`: {said}");
+        }
+    }
 }
 
 #[test]

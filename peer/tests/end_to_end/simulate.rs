@@ -124,7 +124,7 @@ fn the_swarm_that_the_page_shows_runs_from_its_file() {
     assert_eq!(row("rider: peers that complete"), 4.0);
     assert_eq!(row("rider: given"), 0.0);
     assert!(row("rider: mean time to complete") > row("student: mean time to complete"));
-    assert_eq!(results[0]["runs"][0]["series"][0]["name"], "leechers");
+    assert_eq!(results[0]["runs"][0]["plot"][0]["figure"]["lines"][0]["name"], "leechers");
     // Flags override the file.
     let (_, seeds, _) = run(&["--runs", "1", "--rng-seed", "7", "--events", events]);
     assert_eq!(seeds, [7]);
@@ -188,4 +188,53 @@ fn every_scenario_is_listed() {
     for name in ["kurose-ross", "free-rider", "clustering", "rarest", "demo"] {
         assert!(ended.stdout.lines().any(|line| line.starts_with(name)), "{name}: {ended:?}");
     }
+}
+
+#[test]
+fn a_plot_is_a_picture_with_axes_the_prediction_and_the_source_in_its_caption() {
+    let scene = Scene::new();
+    let pictures = [0, 1].map(|number| {
+        let path = scene.path(&format!("{number}.svg"));
+        let flags = ["--runs", "1", "--plot", path.to_str().unwrap()];
+        assert_eq!(simulate(&[&SMALL[..], &flags].concat()).code, Some(0));
+        fs::read_to_string(path).unwrap()
+    });
+    assert_eq!(pictures[0], pictures[1]);
+    assert!(pictures[0].starts_with("<svg "), "{}", pictures[0]);
+    for text in ["distribution time (hours)", "N, the number of peers", "predicted by the", "P2P"] {
+        assert!(pictures[0].lines().any(|line| line == text), "{text}: {}", pictures[0]);
+    }
+    let caption =
+        "peer simulate kurose-ross --peers 1,3 --chunks 40, random seed 0. Source: Kurose";
+    assert!(pictures[0].contains(caption), "{}", pictures[0]);
+}
+
+#[test]
+fn a_plot_of_no_scenario_or_of_all_is_an_error() {
+    for args in [&["--plot", "x.svg"][..], &["all", "--plot", "x.svg"]] {
+        let ended = simulate(args);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("name one, or use --write-docs"), "{ended:?}");
+    }
+}
+
+#[test]
+fn the_page_has_results_the_picture_and_for_each_variation_what_must_come_and_what_came() {
+    let scene = Scene::new();
+    let folder = scene.path("pages");
+    let flags = ["--runs", "1", "--check", "--write-docs", folder.to_str().unwrap()];
+    simulate(&[&SMALL[..], &flags].concat());
+    let page = fs::read_to_string(folder.join("reproductions.md")).unwrap();
+    for line in ["## kurose-ross", "`peer simulate kurose-ross --peers 1,3 --chunks 40`, 1 run:"] {
+        assert!(page.lines().any(|found| found == line), "{line}: {page}");
+    }
+    let row =
+        page.lines().find(|line| line.starts_with("| client-server, N = 3 (s) | 54.00 | 54."));
+    assert!(row.is_some_and(|row| row.ends_with("| 54.00 to 55.08 | in the band |")), "{page}");
+    let in_order = "| chunks in order (`--peers 30 --chunks 40 --order in-order`, 1 run) | \
+                    P2P: at least 1.200 times what is predicted | 1.";
+    assert!(page.lines().any(|line| line.starts_with(in_order)), "{page}");
+    assert!(page.contains("(reproductions/kurose-ross.svg)"), "{page}");
+    assert!(folder.join("reproductions/kurose-ross.svg").is_file());
+    assert!(!page.contains(folder.to_str().unwrap()), "{page}");
 }

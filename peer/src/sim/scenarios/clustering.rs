@@ -3,12 +3,15 @@
 //! Source: Legout, Liogkas, Kohler, Zhang, "Clustering and Sharing Incentives in BitTorrent
 //! Systems" (2007), the abstract: peers of similar bandwidth cluster, which rewards those that
 //! contribute, as long as the first seed is provisioned well enough; with a slow one they do not,
-//! and all complete at about the same time. The classes and rates are ours.
+//! and all complete at about the same time. The classes, rates and bands are
+//! ours: the abstract gives no numbers.
 
+use super::plot::cumulated;
 use super::visits::Visit;
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
-    Plan, Read, Run, Scenario, Spread, Stay, Stopped, Time, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, HeatMap, Kind, Measure, Panel,
+    Parameter, Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time,
+    Variation,
 };
 
 /// The scenario.
@@ -23,6 +26,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "peers of similar bandwidth cluster, which rewards those that contribute; with an \
                    underprovisioned first seed they do not, and complete at about the same time",
         },
+        source: include_str!("clustering.rs"),
         parameters: PARAMETERS,
         plan: Some(plan),
         run,
@@ -62,7 +66,7 @@ const DOWN: u64 = 2_000_000;
 
 /// Rates and chunks are twice what the parameters say, so that a slow peer, too, sends each of five
 /// neighbors five blocks a round; times are the same.
-const SCALE: u32 = 2;
+pub(super) const SCALE: u32 = 2;
 
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
@@ -100,7 +104,25 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     for ((name, ..), time) in CLASSES.iter().zip(times) {
         measures.push(Measure::new(format!("mean time of the {name} class"), "s", time));
     }
-    Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
+    let names = CLASSES.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    let cells = unchoked.iter().map(|to| to.to_vec()).collect();
+    let completed = CLASSES.iter().zip(joined).map(|((name, ..), peers)| {
+        let times = peers.iter().map(|peer| peer.completes(&swarm) / 60.0);
+        Series::measured(format!("{name} class"), cumulated(times.collect()))
+    });
+    let plot = vec![
+        Panel::new(
+            "time (minutes)",
+            "part of the class that is complete",
+            Figure::Lines(completed.collect()),
+        ),
+        Panel::new(
+            "unchoked class",
+            "class that unchokes",
+            Figure::HeatMap(HeatMap { names, cells }),
+        ),
+    ];
+    Ok(Run { seed, measures, plot, digest: books.digest })
 }
 
 fn plan(parameters: &Parameters) -> Plan {

@@ -1,21 +1,23 @@
 //! `cohen-2003`: leechers and seeds of a deployment over time.
 //!
-//! Source: Cohen, "Incentives Build Robustness in BitTorrent" (2003), its plot of a large
-//! deployment; the text was not read, and only the shape is taken: peers come in a crowd at first and fewer and fewer
-//! later; the leechers reach their peak early and become few, and there are more seeds than
-//! leechers after that. All numbers are ours: λ0·exp(-t/τ) peers arrive a second and stay for a
-//! time of mean half an hour once they have everything.
+//! Source: Cohen, "Incentives Build Robustness in BitTorrent" (2003), the abstract, and of its plot
+//! of a large deployment only the shape: peers come in a crowd at first and fewer and fewer later;
+//! the leechers reach their peak early and become few, and there are more seeds than leechers after
+//! that. All numbers are ours: λ0·exp(-t/τ) peers arrive a second and stay for a time of mean half
+//! an hour once they have everything.
 //!
 //! The numbers of leechers and seeds are those that the tracker counts. Their integral must be the
-//! sum of all download times (Little's law). With arrivals that do not fade the leechers may have an
-//! early peak as well, before the first of them become seeds; but they do not become few.
+//! sum of all download times (Little's law). With arrivals that do not fade the leechers may have
+//! an early peak as well, before the first of them become seeds; but they do not become few.
 
 use std::time::Duration;
 
+use super::plot::in_hours;
 use super::visits;
 use super::{
-    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter,
-    Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, Variation,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel,
+    Parameter, Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time,
+    Variation,
 };
 
 /// The scenario.
@@ -29,6 +31,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "leechers reach their peak early and become few; there are more seeds than \
                    leechers after that",
         },
+        source: include_str!("cohen_2003.rs"),
         parameters: PARAMETERS,
         plan: Some(plan),
         run,
@@ -116,16 +119,14 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             .predicted(downloads)
             .accept(each(LITTLE.times(downloads))),
     ];
-    let line = |name: &str, points: Vec<(f64, f64)>| Series {
-        name: name.to_owned(),
-        predicted: false,
-        points,
-    };
-    let series = vec![
-        line("leechers", looks.iter().map(|&(at, leechers, _)| (at, leechers)).collect()),
-        line("seeds", looks.iter().map(|&(at, _, seeds)| (at, seeds)).collect()),
-    ];
-    Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+    let (leechers, seeds) =
+        looks.iter().map(|&(at, leechers, seeds)| ((at, leechers), (at, seeds))).unzip();
+    let lines = Figure::Lines(vec![
+        Series::measured("leechers", in_hours(leechers)),
+        Series::measured("seeds", in_hours(seeds)),
+    ]);
+    let plot = vec![Panel::new("time (hours)", "peers", lines)];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }
 
 /// A seed, and peers that arrive at a rate that falls from λ0 to λ0·exp(-t/τ).

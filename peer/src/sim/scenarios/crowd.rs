@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use super::{
-    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Kind, Measure, Parameter, Parameters,
-    Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, last,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, last,
 };
 
 /// The scenario.
@@ -25,6 +25,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "the last peer has everything when all uplinks together can have sent N·F bytes, \
                    and no earlier",
         },
+        source: include_str!("crowd.rs"),
         parameters: PARAMETERS,
         run,
         plan: Some(plan),
@@ -79,13 +80,12 @@ fn plan(parameters: &Parameters) -> Plan {
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
     let (mut swarm, joined) = plan(parameters).swarm(context)?;
-    let mut lines = [Vec::new(), Vec::new()];
+    let [mut leechers, mut seeds] = [Vec::new(), Vec::new()];
     swarm.watch_until_complete(EVERY, |swarm| {
         let at = swarm.world.elapsed().as_secs_f64();
         let counts = swarm.world.counts();
-        for (line, count) in lines.iter_mut().zip([counts.leechers, counts.seeders]) {
-            line.push((at, f64::from(count)));
-        }
+        leechers.push((at, f64::from(counts.leechers)));
+        seeds.push((at, f64::from(counts.seeders)));
     })?;
 
     let peers = &joined[1];
@@ -106,9 +106,10 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         Measure::new("download time, mean", "s", download.mean),
         Measure::new("download time, longest", "s", download.most),
     ];
-    let series = ["leechers", "seeds"].into_iter().zip(lines);
-    let series =
-        series.map(|(name, points)| Series { name: name.to_owned(), predicted: false, points });
-    let series = series.collect();
-    Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+    let lines = Figure::Lines(vec![
+        Series::measured("leechers", leechers),
+        Series::measured("seeds", seeds),
+    ]);
+    let plot = vec![Panel::new("time (seconds)", "peers", lines)];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }

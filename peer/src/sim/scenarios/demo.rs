@@ -1,9 +1,10 @@
 //! `demo`: what `peer swarm` shows, in virtual time.
 //!
-//! Kurose & Ross 2.5: a peer that uploads at a higher rate finds better trading partners and has
-//! the file sooner. No formula says how clear that is after a minute and a half; the bands are what
-//! the demonstration promises.
+//! Source: Kurose & Ross 2.5 (the text was read): a peer that uploads at a higher rate finds better
+//! trading partners and has the file sooner. No formula says how clear that is after a minute and a
+//! half; the bands are what the demonstration promises, and all numbers are ours.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::geometry::{Block, Geometry};
@@ -14,14 +15,15 @@ use fastrand::Rng;
 use super::books;
 use super::swarm::{LONGEST, run_until};
 use super::{
-    Accept, Anchor, Band, Context, Entry, Expect, Follow, Kind, Measure, Parameter, Parameters,
-    Read, Run, Scenario, Stopped, Variation,
+    Accept, Anchor, Band, Bar, Context, Entry, Expect, Figure, Follow, Kind, Measure, Panel,
+    Parameter, Parameters, Read, Run, Scenario, Stopped, Timeline, Variation,
 };
-use crate::choker::ChokeReason;
+use crate::choker::{ChokeReason, UnchokeReason};
 use crate::decision::Decision;
-use crate::demo::{CHUNK_SIZE, Ledger, SAMPLE_LENGTH, Setup, rank_correlation};
+use crate::demo::{CHUNK_SIZE, Ledger, Member, Role, SAMPLE_LENGTH, Setup, rank_correlation};
 use crate::sim::{Conduct, HostId, Link, Observer, Participant, Settings, World};
 use crate::torrent::Config;
+use crate::units::rate;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -34,6 +36,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "a peer that uploads at a higher rate finds better trading partners and has the \
                    file sooner; how clear that is after a minute and a half is measured",
         },
+        source: include_str!("demo.rs"),
         parameters: PARAMETERS,
         plan: None,
         run,
@@ -82,6 +85,7 @@ struct Watch<'a> {
     /// How many neighbors the watched peer choked because of their rank, or because their turn was
     /// over and they had no better one.
     below_cut: u32,
+    unchoked: Unchoked,
     /// Of all deliveries.
     digest: u64,
     follow: &'a mut dyn Follow,
@@ -100,11 +104,96 @@ impl Observer for Watch<'_> {
                 ..
             }
         );
-        self.below_cut += u32::from(below_cut && host == self.watched);
+        if host == self.watched {
+            self.below_cut += u32::from(below_cut);
+            self.unchoked.decision(at, &decision);
+        }
     }
 
     fn delivered(&mut self, at: Moment, from: HostId, to: HostId, block: Block) {
         self.digest = books::digest(self.digest, at, from, to, block);
+    }
+}
+
+/// Which neighbors a peer unchokes, for the plot.
+struct Unchoked {
+    /// The neighbor of each row.
+    rows: Vec<PeerId>,
+    /// For the rows that are unchoked: the shade, and since when.
+    open: BTreeMap<usize, (usize, Moment)>,
+    timeline: Timeline,
+}
+
+/// What the shades of the timeline mean.
+const SHADES: [&str; 3] =
+    ["among the fastest", "optimistic", "another reason, such as a free slot"];
+
+impl Unchoked {
+    /// The rows are the members that lack something, the fastest first, the free riders last.
+    fn by(watched: usize, members: &[Member]) -> Self {
+        let others = members.iter().enumerate().filter(|&(number, _)| number != watched);
+        let mut others: Vec<&Member> =
+            others.map(|(_, member)| member).filter(|member| member.role != Role::Seed).collect();
+        others.sort_by_key(|member| (member.role == Role::Peer, member.upload_limit));
+        others.reverse();
+        let name = |member: &&Member| match (member.role, member.upload_limit) {
+            (Role::Peer, Some(limit)) => format!("{}, {}", member.name, rate(limit)),
+            (Role::Seed | Role::Peer | Role::FreeRider, _) => member.name.to_string(),
+        };
+        Self {
+            rows: others.iter().map(|member| member.peer_id).collect(),
+            open: BTreeMap::new(),
+            timeline: Timeline::new(others.iter().map(name).collect(), &SHADES),
+        }
+    }
+
+    fn decision(&mut self, at: Moment, decision: &Decision) {
+        let (peer, shade) = match decision {
+            Decision::Unchoke { peer, reason } | Decision::KeepUnchoked { peer, reason, .. } => {
+                let shade = match reason {
+                    UnchokeReason::Top { .. } => 0,
+                    UnchokeReason::Optimistic | UnchokeReason::OptimisticFill => 1,
+                    UnchokeReason::RidesAlong
+                    | UnchokeReason::FreeSlot
+                    | UnchokeReason::KeptAsSeed { .. }
+                    | UnchokeReason::TurnAsSeed
+                    | UnchokeReason::Kept
+                    | UnchokeReason::Other { .. } => 2,
+                };
+                (peer, Some(shade))
+            }
+            Decision::Choke { peer, .. } | Decision::Disconnect { peer, .. } => (peer, None),
+            Decision::Connect { .. }
+            | Decision::Refuse { .. }
+            | Decision::Round { .. }
+            | Decision::KeepChoked { .. }
+            | Decision::BeginChunk { .. }
+            | Decision::Endgame { .. }
+            | Decision::RequestTimedOut { .. }
+            | Decision::Verified { .. }
+            | Decision::HashFailed { .. }
+            | Decision::Complete { .. } => return,
+        };
+        if let Some(row) = self.rows.iter().position(|id| *id == peer.peer_id) {
+            self.set(row, shade, at);
+        }
+    }
+
+    /// From now on the row has this shade, or none.
+    fn set(&mut self, row: usize, shade: Option<usize>, at: Moment) {
+        if self.open.get(&row).map(|&(before, _)| before) == shade {
+            return;
+        }
+        if let Some((shade, since)) = self.open.remove(&row) {
+            let [from, to] = [since, at].map(|at| at.since_start().as_secs_f64());
+            self.timeline.bars.push(Bar { row, shade, from, to });
+        }
+        self.open.extend(shade.map(|shade| (row, (shade, at))));
+    }
+
+    fn end(mut self, at: Moment) -> Timeline {
+        (0..self.rows.len()).for_each(|row| self.set(row, None, at));
+        self.timeline
     }
 }
 
@@ -114,6 +203,8 @@ pub struct Shown {
     /// Who gave, who got, and when.
     pub ledger: Ledger,
     below_cut: u32,
+    /// Which neighbors the watched peer unchoked.
+    unchoked: Timeline,
     digest: u64,
 }
 
@@ -132,6 +223,7 @@ pub fn swarm(
         Geometry::new(SAMPLE_LENGTH, CHUNK_SIZE.into()).expect("the sample fits a torrent");
     let members = setup.members(&geometry, rng);
     let watch = Watch {
+        unchoked: Unchoked::by(setup.watched().into(), &members),
         watched: HostId(setup.watched().into()),
         ledger: Ledger::new(geometry, members.clone()),
         below_cut: 0,
@@ -162,8 +254,8 @@ pub fn swarm(
         let snapshot = world.peer(host).snapshot(now);
         world.observer.ledger.end(&snapshot, now);
     }
-    let Watch { ledger, below_cut, digest, .. } = world.observer;
-    Ok(Shown { ledger, below_cut, digest })
+    let Watch { ledger, below_cut, unchoked, digest, .. } = world.observer;
+    Ok(Shown { ledger, below_cut, unchoked: unchoked.end(now), digest })
 }
 
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
@@ -176,7 +268,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     };
     let common = Config { choker: parameters.choker("choker"), ..Config::new(PeerId([0; 20])) };
     let Context { seed, ref mut follow } = *context;
-    let Shown { ledger, below_cut, digest } =
+    let Shown { ledger, below_cut, unchoked, digest } =
         swarm(&setup, &common, &mut Rng::with_seed(seed), *follow)?;
     let bound = ledger.bounds().expect("all uploads are limited").peer_to_peer;
     // A limiter lets 50 ms pass at once.
@@ -199,7 +291,10 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         let band = Band::new(least, MANY);
         measures.push(Measure::new(what, "", f64::from(count)).accept(Accept::Each(band)));
     }
-    Ok(Run { seed, measures, series: Vec::new(), digest })
+    let watched = &ledger.members()[usize::from(setup.watched())].name;
+    let rows = format!("neighbors that {watched} unchokes");
+    let plot = vec![Panel::new("time (seconds)", &rows, Figure::Timeline(unchoked))];
+    Ok(Run { seed, measures, plot, digest })
 }
 
 /// Only the upload limits slow the members down.

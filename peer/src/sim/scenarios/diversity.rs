@@ -5,7 +5,8 @@
 //! the abstract: rarest first gives close to ideal diversity of the pieces, and there is no problem
 //! of last pieces. Measured is a/b: of the time for which a leecher has another as its neighbor
 //! (b), the part for which it is interested in it (a); ideal is 1. The swarm is that of
-//! `clustering`, and ours as that is.
+//! `clustering`, and ours as that is. No formula gives a number for a/b: its bands are fitted to
+//! runs.
 //!
 //! As long as a slow seed has chunks that no other peer has (the transient state), most peers lack
 //! the same ones, and a/b is low. How slow that is depends on the rule of strict priority: with the
@@ -14,13 +15,13 @@
 
 use std::time::Duration;
 
-use common::geometry::PieceIndex;
-
-use super::clustering;
+use super::clustering::{self, SCALE};
+use super::plot::cumulated;
+use super::rare;
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
-    Plan, Read, Run, Scenario, Series, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Stopped, Variation,
 };
 use crate::sim::HostId;
 
@@ -36,6 +37,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "rarest first gives close to ideal diversity of the pieces, and there is no \
                    problem of last pieces",
         },
+        source: include_str!("diversity.rs"),
         parameters: PARAMETERS,
         plan: Some(plan),
         run,
@@ -113,6 +115,7 @@ impl Watched {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
     let (mut swarm, joined) = plan(parameters).swarm(context)?;
@@ -128,16 +131,14 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let mut rare = Vec::new();
     swarm.watch_until_complete(EVERY, |swarm| {
         watched.iter_mut().for_each(|leecher| leecher.look(swarm));
-        let at = swarm.world.elapsed().as_secs();
-        if at.is_multiple_of(10) {
-            rare.push((swarm.world.elapsed().as_secs_f64(), only_at_the_seed(swarm, &leechers)));
-        }
+        rare.push(rare::look(swarm, &leechers));
     })?;
 
     // The seed, host 0, interests every leecher.
     let pairs = watched.iter().flat_map(|leecher| &leecher.neighbors[1..]);
     let ratios = pairs.filter(|&&(present, _)| present > 0);
-    let ratio = median(ratios.map(|&(b, a)| f64::from(a) / f64::from(b)));
+    let ratios: Vec<f64> = ratios.map(|&(b, a)| f64::from(a) / f64::from(b)).collect();
+    let ratio = median(ratios.iter().copied());
     let pace = |looks: fn(&Watched) -> u32| {
         let over_mean = |leecher| f64::from(20 * looks(leecher)) / f64::from(leecher.looks.max(1));
         median(watched.iter().map(over_mean))
@@ -150,9 +151,12 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         Measure::new("first blocks over the mean time", "", pace(|leecher| leecher.first))
             .accept(each(FIRST)),
     ];
-    let name = "chunks that only the seed has".to_owned();
-    let series = vec![Series { name, predicted: false, points: rare }];
-    Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+    let pairs = Figure::Lines(vec![Series::measured("measured", cumulated(ratios))]);
+    let plot = vec![
+        rare::plot(&swarm, &rare, f64::from(SCALE) * parameters.rate("seed-upload") as f64),
+        Panel::new("a/b, interesting part of the time", "part of the pairs of neighbors", pairs),
+    ];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }
 
 fn plan(parameters: &Parameters) -> Plan {
@@ -161,16 +165,6 @@ fn plan(parameters: &Parameters) -> Plan {
         strict_priority: parameters.strict_priority("strict-priority"),
         ..class
     })
-}
-
-/// How many chunks none of the leechers has.
-fn only_at_the_seed(swarm: &Swarm<'_>, leechers: &[HostId]) -> f64 {
-    // Those that are complete have left.
-    let cores = leechers.iter().map(|&host| swarm.world.peer(host));
-    let cores: Vec<_> = cores.filter(|core| !core.is_complete()).collect();
-    let is_rare = |&piece: &PieceIndex| cores.iter().all(|core| !core.have().contains(piece));
-    let count = swarm.geometry.pieces().filter(is_rare).count();
-    f64::from(u32::try_from(count).expect("a torrent has fewer than 2^32 chunks"))
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

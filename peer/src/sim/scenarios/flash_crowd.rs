@@ -20,8 +20,8 @@ use std::ops::ControlFlow;
 use common::moment::Moment;
 
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Follow, Kind, Measure, Parameter,
-    Parameters, Plan, Progress, Read, Run, Scenario, Series, Stopped, Variation, last,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Follow, Kind, Measure, Panel,
+    Parameter, Parameters, Plan, Progress, Read, Run, Scenario, Series, Stopped, Variation, last,
 };
 use crate::decision::Decision;
 use crate::sim::HostId;
@@ -38,6 +38,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "the makespan is at least (1 + floor(log2 N)/M) F/u, and a chunk has at most \
                    2^floor(t M u/F) holders",
         },
+        source: include_str!("flash_crowd.rs"),
         parameters: PARAMETERS,
         plan: Some(|parameters| plan(parameters, parameters.counts("chunks")[0])),
         run,
@@ -118,11 +119,12 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     }
     let what = "holders of a chunk over 2^floor(t/τ), the greatest";
     measures.push(Measure::new(what, "", holders).accept(Accept::Each(HOLDERS)));
-    let series = vec![
-        Series { name: "makespan".to_owned(), predicted: false, points: times },
-        Series { name: "makespan, the bound".to_owned(), predicted: true, points: bounds },
-    ];
-    Ok(Run { seed: context.seed, measures, series, digest })
+    let lines = Figure::LinesOverDoublings(vec![
+        Series::measured("makespan", times),
+        Series::predicted("predicted: at least", bounds),
+    ]);
+    let plot = vec![Panel::new("M, the chunks in the file", "makespan (F/u)", lines)];
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }
 
 /// What comes of a file in so many chunks.

@@ -13,10 +13,11 @@
 
 use std::time::Duration;
 
+use super::plot::in_hours;
 use super::visits::{self, Seen};
 use super::{
-    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter,
-    Parameters, Plan, Read, Run, Scenario, Series, Stay, Stopped, Time, Variation,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel,
+    Parameter, Parameters, Plan, Read, Run, Scenario, Series, Stay, Stopped, Time, Variation,
 };
 
 /// The scenario.
@@ -31,6 +32,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "a download takes (1/η)(F/u - 1/γ), whatever the rate λ of arrivals; there are \
                    λ/γ seeds",
         },
+        source: include_str!("fluid.rs"),
         parameters: PARAMETERS,
         plan: Some(|parameters| {
             plan(parameters, parameters.numbers("arrivals")[0], parameters.numbers("stays")[0])
@@ -100,7 +102,7 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         let why = format!("stays {stay} must be less than file-time {file_time}");
         return Err(Stopped::Impossible(why));
     }
-    let (mut measures, mut series, mut digest) = (Vec::new(), Vec::new(), 0_u64);
+    let (mut measures, mut plot, mut digest) = (Vec::new(), Vec::new(), 0_u64);
     for &stay in &stays {
         let mut times = Vec::new();
         for &rate in &arrivals {
@@ -121,7 +123,9 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             times.push(seen.download);
             digest = digest.rotate_left(1) ^ steady.digest;
             // The plot shows the last swarm.
-            series = lines(steady.population, [leechers, seeds], time);
+            let lines = lines(steady.population, [leechers, seeds], [warm_up, time]);
+            let y = format!("peers, with λ = {rate}/s, 1/γ = {stay} s");
+            plot = vec![Panel::new("time (hours)", &y, Figure::Lines(lines))];
         }
         if let [first, .., last] = times[..] {
             let what = format!("T, the last λ over the first, 1/γ = {stay}");
@@ -129,18 +133,15 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             measures.push(alike.accept(Accept::Mean(ALIKE)));
         }
     }
-    Ok(Run { seed: context.seed, measures, series, digest })
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }
 
 /// Leechers and seeds over time, and what is predicted for the steady state.
-fn lines(population: [Vec<(f64, f64)>; 2], predicted: [f64; 2], time: f64) -> Vec<Series> {
+fn lines(population: [Vec<(f64, f64)>; 2], predicted: [f64; 2], measured: [f64; 2]) -> Vec<Series> {
     let names = ["leechers", "seeds"].into_iter().zip(population).zip(predicted);
     let lines = names.flat_map(|((name, points), predicted)| {
-        let level = vec![(0.0, predicted), (time, predicted)];
-        [
-            Series { name: name.to_owned(), predicted: false, points },
-            Series { name: format!("{name}, predicted"), predicted: true, points: level },
-        ]
+        let level = measured.map(|at| (at, predicted)).to_vec();
+        [Series::measured(name, in_hours(points)), Series::predicted("predicted", in_hours(level))]
     });
     lines.collect()
 }

@@ -1,17 +1,19 @@
 //! `kurose-ross`: the time to distribute a file, client-server against P2P.
 //!
-//! Source: Kurose & Ross 2.5, the figure that compares the two architectures. With content of F
-//! bits, a server that uploads u_s, N peers that upload u_i and download at least d_min:
+//! Source: Kurose & Ross 2.5, the figure that compares the two architectures (the text was read).
+//! With content of F bits, a server that uploads u_s, N peers that upload u_i and download at least
+//! d_min:
 //!
 //! - client-server: D = max{N·F/u_s, F/d_min}
 //! - P2P: D >= max{F/u_s, F/d_min, N·F/(u_s + sum of u_i)}
 //!
 //! The book's figure has F/u = 1 hour, u_s = 10 u, and d too large to matter. A swarm of this core
-//! must come close to the bound, and cannot be below it.
+//! must come close to the bound, and cannot be below it. The number of chunks and their size are
+//! ours.
 
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
-    Plan, Read, Run, Scenario, Series, Stopped, Variation, last,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Stopped, Variation, last,
 };
 use crate::choker::{Strategy, free_rider};
 
@@ -26,6 +28,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "client-server takes max{N F/u_s, F/d}; P2P at least \
                    max{F/u_s, F/d, N F/(u_s + N u)}",
         },
+        source: include_str!("kurose_ross.rs"),
         parameters: PARAMETERS,
         plan: Some(|parameters| {
             plan(parameters, parameters.counts("peers")[0], parameters.choker("choker"))
@@ -65,7 +68,6 @@ const CLIENT_SERVER: Band = Band::new(1.0, 1.02);
 
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (mut measures, mut digest) = (Vec::new(), 0_u64);
-    let lines = ["P2P", "P2P, the bound", "client-server", "client-server, predicted"];
     let mut points: [Vec<(f64, f64)>; 4] = Default::default();
     for peers in parameters.counts("peers") {
         let predicted = predict(parameters, peers);
@@ -84,15 +86,18 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         for (line, time) in
             points.iter_mut().zip([p2p, predicted.p2p, client_server, predicted.client_server])
         {
-            line.push((n, time));
+            line.push((n, time / 3600.0));
         }
     }
-    let series = (0..).zip(lines).zip(points).map(|((number, name), points)| Series {
-        name: name.to_owned(),
-        predicted: number % 2 == 1,
-        points,
-    });
-    Ok(Run { seed: context.seed, measures, series: series.collect(), digest })
+    let [p2p, bound, client_server, predicted] = points;
+    let lines = Figure::Lines(vec![
+        Series::measured("client-server", client_server),
+        Series::predicted("predicted by the formulas", predicted),
+        Series::measured("P2P", p2p),
+        Series::predicted("predicted by the formulas", bound),
+    ]);
+    let plot = vec![Panel::new("N, the number of peers", "distribution time (hours)", lines)];
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }
 
 /// Seconds.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::plot::Panel;
+
 /// Where a measured value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Band {
@@ -110,17 +112,6 @@ impl Measure {
     }
 }
 
-/// A line or some points for the plot of a scenario, from one run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Series {
-    /// For the legend; the same in every run.
-    pub name: String,
-    /// Whether it was predicted.
-    pub predicted: bool,
-    /// In the order of x.
-    pub points: Vec<(f64, f64)>,
-}
-
 /// What a run gives with one random seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -128,9 +119,8 @@ pub struct Run {
     pub seed: u64,
     /// In the order in which they are shown.
     pub measures: Vec<Measure>,
-    /// For the plot.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub series: Vec<Series>,
+    /// The panels of its plot.
+    pub plot: Vec<Panel>,
     /// The same for two runs only if all blocks arrived in the same order, at the same times.
     pub digest: u64,
 }
@@ -153,6 +143,13 @@ pub struct Row {
     /// Whether it misses: no run is in its band, or the mean is not. One run outside is no miss yet.
     #[serde(skip)]
     pub misses: bool,
+}
+
+impl Row {
+    /// The mean over what was predicted.
+    pub fn ratio(&self) -> Option<f64> {
+        Some(self.measured.mean / self.predicted?)
+    }
 }
 
 /// The rows of these runs. A run may lack a value: where no peer completes, none has a time.
@@ -219,7 +216,7 @@ mod tests {
                     .accept(accept(Band::within(0.1).times(10.0))),
                 Measure::new("peers", "", 3.0),
             ],
-            series: Vec::new(),
+            plot: Vec::new(),
             digest: 0,
         };
         (0..).zip(values).map(run).collect()

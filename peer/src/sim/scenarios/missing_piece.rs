@@ -24,8 +24,9 @@ use std::time::Duration;
 
 use super::plan::MOST_NEIGHBORS;
 use super::{
-    Accept, Anchor, Arrivals, Band, Begins, Class, Context, Entry, Expect, Kind, Measure,
-    Parameter, Parameters, Plan, Read, Run, Scenario, Series, Stay, Stopped, Time, Variation,
+    Accept, Anchor, Arrivals, Band, Begins, Class, Context, Entry, Expect, Figure, Kind, Measure,
+    Panel, Parameter, Parameters, Plan, Read, Run, Scenario, Series, Stay, Stopped, Time,
+    Variation,
 };
 
 /// The scenario.
@@ -40,6 +41,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "the swarm is unstable if peers arrive faster than the seed sends chunks: the \
                    population grows by lambda - U_s, whatever the order of chunks",
         },
+        source: include_str!("missing_piece.rs"),
         parameters: PARAMETERS,
         plan: Some(|parameters| {
             let lambda = parameters.numbers("load")[0] * parameters.number("seed-upload");
@@ -107,10 +109,12 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         measures.push(Measure::new(what, "", departures / sent).predicted(1.0));
         let name = format!("λ = {load} U_s");
         let line = vec![(0.0, club), (time, club + predicted * time)];
-        series.push(Series { name: name.clone(), predicted: false, points: population });
-        series.push(Series { name: name + ", predicted", predicted: true, points: line });
+        series.push(Series::measured(name, population));
+        series.push(Series::predicted("predicted", line));
     }
-    Ok(Run { seed: context.seed, measures, series, digest })
+    let plot =
+        vec![Panel::new("time (seconds)", "peers that lack something", Figure::Lines(series))];
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }
 
 /// What comes of one λ.

@@ -19,7 +19,9 @@
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
 //! | `plan/` | a swarm as data, in a file too |
+//! | `plot.rs` | what its plot shows |
 //! | `visits.rs` | peers that come and go |
+//! | `rare.rs` | chunks that only the seed has |
 //! | `swarm.rs` | its world |
 //! | `books.rs` | what every run records, and what must hold in it |
 //! | `stories.rs` | smaller worlds, without a formula |
@@ -51,6 +53,8 @@ mod parameters;
 #[cfg(test)]
 mod places;
 mod plan;
+mod plot;
+mod rare;
 pub mod rarest;
 pub mod riders;
 pub mod seed_capture;
@@ -62,9 +66,10 @@ mod visits;
 
 use crate::named::{Named, Table};
 
-pub use measure::{Accept, Band, Measure, Row, Run, Series, Spread, rows};
+pub use measure::{Accept, Band, Measure, Row, Run, Spread, rows};
 pub use parameters::{Kind, Overrides, Parameter, ParameterError, Parameters};
 pub use plan::{Arrivals, Begins, ChunkSize, Class, FileError, Measured, Plan, Rate, Stay, Time};
+pub use plot::{Bar, Figure, HeatMap, Panel, Series, Timeline};
 pub use swarm::{Context, Follow, Progress};
 
 /// Every scenario by its name.
@@ -92,6 +97,8 @@ pub type Scenario = Named<Entry>;
 #[derive(Clone, Copy)]
 pub struct Entry {
     anchor: Anchor,
+    /// The text of its file, which begins with what there is to say about it.
+    source: &'static str,
     parameters: &'static [Parameter],
     /// Its swarm, at the first value of each sweep; `None` if a plan cannot express it.
     plan: Option<fn(&Parameters) -> Plan>,
@@ -179,19 +186,21 @@ impl Expect {
 
     /// Whether it has come so, and there was something to judge by.
     pub fn is_met(self, rows: &[Row]) -> bool {
-        let verdicts: Vec<bool> = match self {
-            Self::Holds => rows.iter().filter_map(|row| row.holds).collect(),
-            Self::Misses(what) => {
-                let named = rows.iter().filter(|row| row.what.starts_with(what));
-                named.filter(|row| row.holds.is_some()).map(|row| row.misses).collect()
-            }
-            Self::Ratio(what, band) => {
-                let named = rows.iter().filter(|row| row.what.starts_with(what));
-                let ratios = named.filter_map(|row| Some(row.measured.mean / row.predicted?));
-                ratios.map(|ratio| band.contains(ratio)).collect()
-            }
+        let is_so = |row: &Row| match self {
+            Self::Holds => row.holds == Some(true),
+            Self::Misses(_) => row.misses,
+            Self::Ratio(_, band) => row.ratio().is_some_and(|ratio| band.contains(ratio)),
         };
-        !verdicts.is_empty() && verdicts.into_iter().all(|verdict| verdict)
+        self.judged(rows).next().is_some() && self.judged(rows).all(is_so)
+    }
+
+    /// The rows that it judges by.
+    pub fn judged(self, rows: &[Row]) -> impl Iterator<Item = &Row> {
+        rows.iter().filter(move |row| match self {
+            Self::Holds => row.holds.is_some(),
+            Self::Misses(what) => row.what.starts_with(what) && row.holds.is_some(),
+            Self::Ratio(what, _) => row.what.starts_with(what) && row.predicted.is_some(),
+        })
     }
 }
 
@@ -199,6 +208,13 @@ impl Scenario {
     /// What it reproduces.
     pub fn anchor(self) -> Anchor {
         self.rule.anchor
+    }
+
+    /// What the documentation of its file says after the first paragraph, in Markdown.
+    pub fn notes(self) -> String {
+        let lines = self.rule.source.lines().map_while(|line| line.strip_prefix("//!"));
+        let lines: Vec<_> = lines.map(str::trim).skip_while(|line| !line.is_empty()).collect();
+        lines.join("\n").trim().to_owned()
     }
 
     /// What it can be run with, and the defaults.

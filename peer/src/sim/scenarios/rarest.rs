@@ -4,12 +4,18 @@
 //! Performance Mechanisms" (2006), and Legout, Urvoy-Keller, Michiardi, "Rarest First and Choke
 //! Algorithms Are Enough" (2006), of both the abstract: rarest first is near the ideal, other
 //! orders waste the upload of the seed. The bounds are derived: a first copy has left the seed
-//! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u).
+//! after F/u_s at the earliest, and N equal peers have all of it after N·F/(u_s + N·u). How close
+//! rarest first comes to that follows from no formula: the upper ends of the bands are ours, as all
+//! numbers are.
 
+use std::time::Duration;
+
+use super::rare;
 use super::{
     Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
     Plan, Read, Run, Scenario, Stay, Stopped, Time, Variation, last,
 };
+use crate::sim::HostId;
 
 /// The scenario.
 pub const SCENARIO: Scenario = Scenario {
@@ -22,6 +28,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "rarest first is near the ideal: a first copy after F/u_s, all after \
                    N F/(u_s + N u); other orders waste the upload of the seed",
         },
+        source: include_str!("rarest.rs"),
         parameters: PARAMETERS,
         plan: Some(plan),
         run,
@@ -58,12 +65,17 @@ const FIRST_COPY: Band = Band::new(1.0, 1.3);
 /// leaves with it, and the seed sends it once to each: up to N/chunks of F/u_s more.
 const ALL: Band = Band::new(1.0, 1.45);
 
+/// How often the plot looks at the swarm.
+const EVERY: Duration = Duration::from_secs(5);
+
 #[expect(clippy::cast_precision_loss, reason = "rates and sizes are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (peers, upload) = (parameters.count("peers"), parameters.rate("upload"));
     let seed = context.seed;
     let (mut swarm, joined) = plan(parameters).swarm(context)?;
-    swarm.run_until_complete()?;
+    let leechers: Vec<HostId> = joined[1].iter().map(|peer| peer.host).collect();
+    let mut looks = Vec::new();
+    swarm.watch_until_complete(EVERY, |swarm| looks.push(rare::look(swarm, &leechers)))?;
 
     let (n, f_u) = (f64::from(peers), swarm.geometry.total_length() as f64 / upload as f64);
     let books = &swarm.world.observer;
@@ -78,7 +90,8 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             .predicted(bound)
             .accept(Accept::Mean(ALL.times(bound))),
     ];
-    Ok(Run { seed, measures, series: Vec::new(), digest: books.digest })
+    let plot = vec![rare::plot(&swarm, &looks, upload as f64)];
+    Ok(Run { seed, measures, plot, digest: books.digest })
 }
 
 fn plan(parameters: &Parameters) -> Plan {

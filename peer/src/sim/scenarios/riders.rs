@@ -7,14 +7,15 @@
 //! the same time and stay as seeds, and riders with the same links that upload nothing.
 //!
 //! Together the peers receive N·F, which takes the uploaders N·F/(sum of uploads); the mean time is
-//! about that, a little less where some finish before others. How much later riders have
-//! everything than honest peers follows from no formula. With a choker that does not look at rates
-//! it is not later at all, and with a lone, slow seed neither: all wait for its last chunks.
+//! about that, a little less where some finish before others. How much later riders have everything
+//! than honest peers follows from no formula: these bands are fitted to eight runs. With a choker
+//! that does not look at rates it is not later at all, and with a lone, slow seed neither: all wait
+//! for its last chunks.
 
 use super::visits::Visit;
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
-    Plan, Read, Run, Scenario, Spread, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Spread, Stopped, Variation,
 };
 use crate::choker::free_rider;
 
@@ -29,6 +30,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "riders get the file, later than the others if seeds are not what all wait for; \
                    the mean time is about N F/(sum of uploads)",
         },
+        source: include_str!("riders.rs"),
         parameters: PARAMETERS,
         plan: Some(|parameters| plan(parameters, parameters.counts("riders")[0])),
         run,
@@ -81,7 +83,7 @@ const MEAN_TIME: Band = Band::new(0.78, 1.1);
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let (peers, seeds) = (parameters.count("peers"), parameters.count("seeds"));
     let (upload, seed_upload) = (parameters.rate("upload"), parameters.rate("seed-upload"));
-    let (mut measures, mut digest) = (Vec::new(), 0_u64);
+    let (mut measures, mut plot, mut digest) = (Vec::new(), Vec::new(), 0_u64);
     for riders in parameters.counts("riders") {
         if riders >= peers {
             let why = format!("riders {riders} must be less than peers {peers}");
@@ -110,8 +112,23 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             measures.push(Measure { accept: band.map(Accept::Each), ..measure });
         }
         digest = digest.rotate_left(1) ^ swarm.world.observer.digest;
+        // The plot shows the last swarm.
+        let f = swarm.geometry.total_length() as f64;
+        let points = |class: &[Visit]| {
+            let points = class.iter().map(|peer| {
+                let given = swarm.uploaded(peer.host) as f64 / f;
+                (given, f / peer.completes(&swarm) / upload as f64)
+            });
+            points.collect()
+        };
+        let points = Figure::Points(vec![
+            Series::measured(format!("{} honest peers", peers - riders), points(&joined[1])),
+            Series::measured(format!("{riders} riders"), points(&joined[2])),
+        ]);
+        let (x, y) = ("given (copies of the file)", "taken: mean download rate (u)");
+        plot = vec![Panel::new(x, y, points)];
     }
-    Ok(Run { seed: context.seed, measures, series: Vec::new(), digest })
+    Ok(Run { seed: context.seed, measures, plot, digest })
 }
 
 /// Seeds, honest peers, and so many riders.

@@ -1,10 +1,10 @@
 //! `seed-capture`: a fast peer that gives nothing, at a seed that serves the fastest.
 //!
-//! The two rules are those of the reference client as a seed, in 2003 and in version 4.0. Legout,
-//! Urvoy-Keller, Michiardi, "Rarest First and Choke Algorithms Are Enough" (2006), the abstract: the
-//! latest version is robust to free riders. The shares are derived, and the numbers ours: a seed
-//! with the uplink U serves s of n leechers at a time. Each leecher can download d, except one, the
-//! rider, which can download more than the seed has left for it.
+//! Sources: the two rules are those of the reference client as a seed, in 2003 and in version 4.0.
+//! Legout, Urvoy-Keller, Michiardi, "Rarest First and Choke Algorithms Are Enough" (2006), the
+//! abstract: the latest version is robust to free riders. The shares are derived, and the numbers
+//! ours: a seed with the uplink U serves s of n leechers at a time. Each leecher can download d,
+//! except one, the rider, which can download more than the seed has left for it.
 //!
 //! The uplink is shared by turns. A leecher that is served takes its part, U/s, but no more than d,
 //! and the rider takes what the others leave: R = U - (s - 1)·min(d, U/s). While the rider is not
@@ -21,15 +21,17 @@
 //! its turns.
 //!
 //! Where leechers do not keep asking, the new rule is no turn for each either. Between its requests
-//! a leecher that is slowed down by its downlink wants nothing at the moment, and the seed displaces
-//! such a peer before the rider, which always wants more. With six slots and slower leechers the
-//! rider stays for good, as with the old rule.
+//! a leecher that is slowed down by its downlink wants nothing at the moment, and the seed
+//! displaces such a peer before the rider, which always wants more. With six slots and slower
+//! leechers the rider stays for good, as with the old rule.
 
 use common::geometry::BLOCK_LENGTH;
 
+use std::time::Duration;
+
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter, Parameters,
-    Plan, Read, Run, Scenario, Stopped, Variation,
+    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Plan, Read, Run, Scenario, Series, Stopped, Variation,
 };
 use crate::choker::free_rider;
 
@@ -45,6 +47,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "with the old choker the fastest peer gets R/U of the seed's bytes, with the new \
                    one p R/(p U + (1 - p) S), where p = s/n",
         },
+        source: include_str!("seed_capture.rs"),
         parameters: PARAMETERS,
         plan: Some(plan),
         run,
@@ -85,6 +88,9 @@ const VARIATIONS: &[Variation] = &[
 /// runs the share was 0.286 to 0.308 with the old one, and 0.062 to 0.066 with the new one.
 const SHARE: Band = Band::within(0.25);
 
+/// In how many parts the plot shows the run.
+const PARTS: u32 = 60;
+
 /// Bytes of a chunk.
 const CHUNK: u32 = 16 * BLOCK_LENGTH;
 
@@ -108,9 +114,16 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     let predicted = served * rider_gets / (served * with + (1.0 - served) * without);
     let (seed, time) = (context.seed, parameters.number("time"));
     let (mut swarm, joined) = plan(parameters).swarm(context)?;
-    swarm.run_for(parameters.seconds("time"))?;
-
     let (source, rider) = (&joined[0][0], &joined[1][0]);
+    // After each part of the run: the time, and what the rider has of all that the seed has sent.
+    let mut shares = Vec::new();
+    for _ in 0..PARTS {
+        swarm.run_for(Duration::from_secs_f64(time / f64::from(PARTS)))?;
+        let sent = swarm.uploaded(source.host).max(1) as f64;
+        let at = swarm.world.elapsed().as_secs_f64();
+        shares.push((at, swarm.downloaded(rider.host) as f64 / sent));
+    }
+
     let sent = swarm.uploaded(source.host) as f64;
     let share = swarm.downloaded(rider.host) as f64 / sent;
     let measures = vec![
@@ -120,7 +133,13 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         Measure::new("what the seed sends", "kB/s", sent / time / 1000.0)
             .predicted((served * with + (1.0 - served) * without) / 1000.0),
     ];
-    Ok(Run { seed, measures, series: Vec::new(), digest: swarm.world.observer.digest })
+    let lines = Figure::Lines(vec![
+        Series::measured("the rider", shares),
+        Series::predicted("predicted", vec![(0.0, predicted), (time, predicted)]),
+    ]);
+    let plot =
+        vec![Panel::new("time (seconds)", "part of what the seed has sent until then", lines)];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }
 
 /// A seed, the rider, and the other leechers.

@@ -13,8 +13,9 @@
 //! each has everything before the next has caught up, and departures are as far apart as arrivals.
 
 use super::{
-    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Kind, Measure, Parameter,
-    Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time, Variation,
+    Accept, Anchor, Arrivals, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel,
+    Parameter, Parameters, Plan, Read, Run, Scenario, Series, Spread, Stay, Stopped, Time,
+    Variation,
 };
 
 /// The scenario.
@@ -29,6 +30,7 @@ pub const SCENARIO: Scenario = Scenario {
             says: "peers with equal uplinks have unequal download times, the same content, and \
                    bursty departures: with u_s < u, all leave just after F/u_s",
         },
+        source: include_str!("synchronised.rs"),
         parameters: PARAMETERS,
         plan: Some(plan),
         run,
@@ -105,12 +107,16 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
             departures[last] - arrivals[last],
         ),
     ];
-    let series = vec![
-        series("arrived", false, &arrivals),
-        series("complete", false, &departures),
-        series("complete, predicted", true, &vec![f_us; arrivals.len()]),
-    ];
-    Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+    let lines = Figure::Lines(vec![
+        Series::measured("arrived", counted(&arrivals)),
+        Series::measured("complete", counted(&departures)),
+        Series::predicted(
+            "predicted: all complete after F/u_s",
+            counted(&vec![f_us; arrivals.len()]),
+        ),
+    ]);
+    let plot = vec![Panel::new("time (minutes)", "peers", lines)];
+    Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
 }
 
 fn plan(parameters: &Parameters) -> Plan {
@@ -127,9 +133,8 @@ fn plan(parameters: &Parameters) -> Plan {
 }
 
 /// How many peers have done something, after each time.
-fn series(name: &str, predicted: bool, times: &[f64]) -> Series {
-    let mut times = times.to_vec();
-    times.sort_by(f64::total_cmp);
-    let points = times.into_iter().zip((1..).map(f64::from)).collect();
-    Series { name: name.to_owned(), predicted, points }
+fn counted(times: &[f64]) -> Vec<(f64, f64)> {
+    let mut minutes: Vec<f64> = times.iter().map(|time| time / 60.0).collect();
+    minutes.sort_by(f64::total_cmp);
+    minutes.into_iter().zip((1..).map(f64::from)).collect()
 }

@@ -67,9 +67,13 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Write a page about the results to FILE, in Markdown
+    /// Write what the first run measured to FILE as a picture, in SVG
     #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) page: Option<PathBuf>,
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Write a page about the results to DIR/reproductions.md, with pictures
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) write_docs: Option<PathBuf>,
 
     /// Write the decisions of all peers in the first run to FILE, as JSON lines
     #[arg(long, global = true, value_name = "FILE")]
@@ -125,7 +129,7 @@ impl Args for Simulate {
                 Arg::new(FILE)
                     .help("Run the swarm of this file in TOML (docs/swarm-files.md)")
                     .value_parser(is_file)
-                    .conflicts_with_all(["check", "page", "list"]),
+                    .conflicts_with_all(["check", "write_docs", "list"]),
             )
             .after_help(EXAMPLE)
             .subcommand_value_name("SCENARIO")

@@ -7,7 +7,7 @@ use crate::choker::free_rider;
 use crate::sim::World;
 use crate::sim::scenarios::swarm::Swarm;
 use crate::sim::scenarios::visits::{self, Visit};
-use crate::sim::scenarios::{Context, Measure, Run, Series, Spread, Stopped, last};
+use crate::sim::scenarios::{Context, Figure, Measure, Panel, Run, Series, Spread, Stopped, last};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,20 +61,16 @@ impl Plan {
             let all = Measure::new("every peer has everything", "s", last(times));
             measures.push(Measure { predicted: self.bound(), ..all });
         }
-        let mut series = Vec::new();
+        let mut plot = Vec::new();
         if self.measure.contains(&Measured::Population) {
             let end = swarm.world.elapsed().as_secs_f64();
             let peers: Vec<Visit> = joined.into_iter().flatten().collect();
             let lines = visits::population(&peers, &swarm, end, POINTS);
-            series.extend(
-                ["leechers", "seeds"].into_iter().zip(lines).map(|(name, points)| Series {
-                    name: name.to_owned(),
-                    predicted: false,
-                    points,
-                }),
-            );
+            let lines = ["leechers", "seeds"].into_iter().zip(lines);
+            let lines = lines.map(|(name, points)| Series::measured(name, points)).collect();
+            plot.push(Panel::new("time (seconds)", "peers", Figure::Lines(lines)));
         }
-        Ok(Run { seed, measures, series, digest: swarm.world.observer.digest })
+        Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
     }
 
     /// max{F/u_s, F/d_min, N·F/(u_s + sum of u)} in seconds, if all peers come at once, some with
@@ -215,7 +211,8 @@ mod tests {
         let run = plan.run(&mut Context { seed: 1, follow: &mut () }).unwrap();
         assert_eq!(run.measures, []);
         let at = |name: &str, point: usize| {
-            run.series.iter().find(|series| series.name == name).unwrap().points[point]
+            let Figure::Lines(lines) = &run.plot[0].figure else { panic!("{:?}", run.plot) };
+            lines.iter().find(|series| series.name == name).unwrap().points[point]
         };
         assert_eq!((at("leechers", 0), at("seeds", 0)), ((0.0, 4.0), (0.0, 1.0)));
         assert_eq!((at("leechers", 5), at("seeds", 5)), ((50.0, 0.0), (50.0, 5.0)));

@@ -6,14 +6,17 @@
 //! | `runner.rs` | the runs, on all cores |
 //! | `results.rs` | the results, as a table and as JSON |
 //! | `swarm_file.rs` | a swarm from a file |
+//! | `plot.rs` | the plot of a run, as an SVG picture |
 //! | `page.rs` | the results as a page in Markdown |
 
 mod page;
+mod plot;
 mod results;
 mod runner;
 mod swarm_file;
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use fastrand::Rng;
@@ -34,6 +37,9 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
     let Simulate { what, flags } = options;
     if flags.list {
         return list().map(|()| Ended::Complete);
+    }
+    if flags.plot.is_some() && !matches!(what, What::Scenario(..) | What::File(_)) {
+        bail!("cannot plot more than one scenario into a file: name one, or use --write-docs");
     }
     let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
     let events = flags.events.as_deref().map(EventFile::create).transpose()?;
@@ -68,10 +74,15 @@ fn list() -> Result<()> {
 
 /// Breaks a line so that with an indentation it fits 80 columns.
 pub(crate) fn wrap(text: &str, indent: usize) -> String {
+    lines_of(text, 80 - indent).join(&format!("\n{}", " ".repeat(indent)))
+}
+
+/// The lines of a text that has so many columns.
+fn lines_of(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("there is one");
-        if !line.is_empty() && indent + line.len() + 1 + word.len() > 80 {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > columns {
             lines.push(word.to_owned());
         } else {
             if !line.is_empty() {
@@ -80,7 +91,7 @@ pub(crate) fn wrap(text: &str, indent: usize) -> String {
             line.push_str(word);
         }
     }
-    lines.join(&format!("\n{}", " ".repeat(indent)))
+    lines
 }
 
 /// The swarm of `peer swarm`, and its table.
@@ -145,14 +156,22 @@ fn results_of(
     Ok(results)
 }
 
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Writes the results, and says whether all is as it has to be.
 fn finish(all: &[Results], runner: &Runner, flags: &Flags) -> Result<Ended> {
     if let Some(path) = &flags.json {
         results::write_json(path, all)?;
     }
-    if let Some(path) = &flags.page {
-        let page = page::page(all);
-        fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    if let (Some(path), [results]) = (&flags.plot, all)
+        && let Some(svg) = plot::of(results)?
+    {
+        write(path, &svg)?;
+    }
+    if let Some(folder) = &flags.write_docs {
+        page::write(folder, all)?;
     }
     if runner.stop().is_stopped() {
         return Ok(Ended::Incomplete);

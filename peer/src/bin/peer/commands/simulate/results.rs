@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use peer::sim::scenarios::{
-    Accept, Anchor, Band, Parameters, Read, Row, Run, Scenario, Variation, rows,
+    Accept, Anchor, Band, Expect, Parameters, Read, Row, Run, Scenario, Variation, rows,
 };
 use serde::Serialize;
 
@@ -32,7 +32,10 @@ pub(super) struct Outcome {
 #[derive(Serialize)]
 pub(super) struct Varied {
     pub(super) about: &'static str,
-    parameters: Parameters,
+    /// What was to come of it.
+    #[serde(skip)]
+    pub(super) expect: &'static [Expect],
+    pub(super) parameters: Parameters,
     /// Whether what had to come of it has.
     pub(super) met: bool,
     #[serde(flatten)]
@@ -62,9 +65,7 @@ impl Results {
 
     /// The scenario with those parameters that are not at their defaults.
     pub(super) fn command(&self) -> String {
-        let changed = self.parameters.iter().filter(|(known, text)| known.default != *text);
-        let changed = changed.map(|(known, text)| format!(" --{} {text}", known.name));
-        self.scenario.to_string() + &changed.collect::<String>()
+        self.scenario.to_string() + &options(&self.parameters)
     }
 
     /// The rows.
@@ -80,7 +81,8 @@ impl Results {
     /// A variation was run.
     pub(super) fn vary(&mut self, variation: &Variation, parameters: Parameters, outcome: Outcome) {
         let met = variation.is_met(&outcome.rows);
-        self.variations.push(Varied { about: variation.about, parameters, met, outcome });
+        let Variation { about, expect, .. } = *variation;
+        self.variations.push(Varied { about, expect, parameters, met, outcome });
     }
 
     /// The rows of the variation that was run last.
@@ -106,6 +108,12 @@ impl Results {
             variations.map(|varied| format!("{} with {}", self.scenario, varied.about));
         rows.chain(variations).collect()
     }
+}
+
+/// Those parameters that are not at their defaults, as on the command line.
+pub(super) fn options(parameters: &Parameters) -> String {
+    let changed = parameters.iter().filter(|(known, text)| known.default != *text);
+    changed.map(|(known, text)| format!(" --{} {text}", known.name)).collect()
 }
 
 /// The rows of so many runs, with a word on each.

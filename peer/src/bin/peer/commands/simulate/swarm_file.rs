@@ -10,8 +10,10 @@ use peer::sim::scenarios::{Kind, Parameters, Plan, Scenario};
 use peer::units::count;
 use serde::Serialize;
 
+use super::plot;
 use super::results::{Outcome, table, write_json};
 use super::runner::{Job, Runner, Subject};
+use super::write;
 use crate::node::Ended;
 use crate::options::{Flags, SwarmFile};
 use crate::report::print_result;
@@ -40,6 +42,10 @@ pub(super) fn run(runner: &mut Runner, flags: &Flags, file: &SwarmFile) -> Resul
     let jobs = seeds.map(|seed| Job { subject: Subject::Plan(plan.clone()), seed });
     let outcome = Outcome::new(runner.run(&name, jobs.collect())?);
     print_result(table(&outcome.rows, outcome.runs.len(), |_| ""))?;
+    if let (Some(picture), Some(run)) = (&flags.plot, outcome.runs.first()) {
+        ensure!(!run.plot.is_empty(), "{name} measures no population, so there is nothing to plot");
+        write(picture, &plot::of_run(run, &name, "")?)?;
+    }
     if let Some(json) = &flags.json {
         write_json(json, &[Results { file: path, plan: &plan, outcome }])?;
     }
