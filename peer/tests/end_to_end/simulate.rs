@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -98,5 +99,77 @@ fn every_scenario_is_listed() {
     let ended = simulate(&["--list"]);
     for name in ["kurose-ross", "free-rider", "clustering", "rarest", "demo"] {
         assert!(ended.stdout.lines().any(|line| line.starts_with(name)), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_tournament_with_the_same_seed_gives_the_same_table_and_file() {
+    let scene = Scene::new();
+    let [first, second] = ["first.json", "second.json"].map(|name| {
+        let json = scene.path(name);
+        let flags = ["--runs", "1", "--json", json.to_str().unwrap()];
+        let ended = simulate(&[&["tournament", "textbook", "free-rider"], &flags[..]].concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        (ended.stdout, fs::read_to_string(json).unwrap())
+    });
+    assert_eq!(first, second);
+    let (table, json) = first;
+    let place = |name| table.lines().position(|line| line.starts_with(name));
+    assert!(place("textbook") < place("free-rider"), "{table}");
+    let results: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(results["entries"][0]["name"], "textbook");
+    assert_eq!(results["entries"][0]["robustness"]["mean"], 1.0);
+    // Two alone, one even, and two in which one has few peers.
+    assert_eq!(results["games"].as_array().unwrap().len(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn programs_that_are_no_chokers_lose_rounds_of_a_tournament_and_harm_no_other() {
+    let ended = simulate(&[
+        "tournament",
+        "textbook",
+        "yes",
+        "true",
+        "sleep 1000",
+        "--runs",
+        "1",
+        "--choker-cmd-timeout",
+        "10ms",
+    ]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for (name, why) in
+        [("yes", "the answer is "), ("true", "it has ended"), ("sleep 1000", "it has not answered")]
+    {
+        assert!(ended.stderr.contains(&format!("{name} loses round 1: {why}")), "{ended:?}");
+        let told = ended.stderr.matches(&format!("{name} loses round")).count();
+        assert!(told == 3 && ended.stderr.contains(&format!("{name} lost ")), "{ended:?}");
+        let row = ended.stdout.lines().find(|line| line.starts_with(name));
+        assert!(row.is_some_and(|row| row.matches(" to ").count() == 3), "{ended:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs python3"]
+fn a_choker_in_python_plays_in_a_tournament_and_loses_no_round() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/python/my_choker.py");
+    let program = format!("python3 {}", path.display());
+    let flags = ["--runs", "1", "--choker-cmd-timeout", "10s"];
+    let ended = simulate(&[&["tournament", "free-rider", &program], &flags[..]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let first = ended.stdout.lines().nth(2).unwrap();
+    assert!(first.starts_with(&program) && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn an_entry_that_is_neither_a_choker_nor_a_program_is_an_error() {
+    for (args, said) in [
+        (&["textbook", "textbok"][..], "`textbok` is no choker by name: cannot start textbok: "),
+        (&["textbook"], "a tournament needs at least two chokers"),
+        (&["textbook", "random", "textbook"], "textbook is entered twice"),
+        (&["--check"], "a tournament has no bands"),
+    ] {
+        let ended = simulate(&[&["tournament"], args].concat());
+        assert!(ended.code == Some(1) && ended.stderr.contains(said), "{args:?}: {ended:?}");
     }
 }

@@ -15,6 +15,7 @@
 //! | `missing_piece.rs` | almost all peers lack the same chunk |
 //! | `seed_capture.rs` | a fast peer that gives nothing holds a seed that serves the fastest |
 //! | `demo.rs` | what `peer swarm` shows |
+//! | `tournament.rs` | chokers against each other |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
 //! | `visits.rs` | peers that come and go |
@@ -54,6 +55,7 @@ pub mod seed_capture;
 mod stories;
 mod swarm;
 pub mod synchronised;
+pub mod tournament;
 mod visits;
 
 use crate::named::{Named, Table};

@@ -2,11 +2,16 @@
 //! parameters as options, from the table of scenarios.
 
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
+use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use peer::choker::Strategy;
 use peer::sim::scenarios::{Parameter, Parameters, Scenario};
 
+use crate::choker_program::{CommandLine, parse_timeout};
 use crate::commands::simulate::wrap;
 
 /// Run many peers in virtual time, and hold what comes out against what is published
@@ -27,6 +32,43 @@ pub(crate) enum What {
     Scenario(Scenario, Parameters),
     /// Every scenario at its defaults.
     All,
+    /// Chokers against each other.
+    Tournament(Tournament),
+}
+
+/// Chokers against each other: which one makes a swarm fast, and which one does best among others
+///
+/// Each plays alone (performance: mean completion over the book's bound), as 15 peers among 15 of
+/// each other (robustness: the part of its opponents that it beats), and as 3 among 27
+/// (aggressiveness). Peers come in pairs with the same upload rate, and a choker beats another if its
+/// peers complete sooner than those of the other in the same pairs.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOURNAMENT_EXAMPLE)]
+pub(crate) struct Tournament {
+    /// Chokers by their names, and programs with their arguments [default: all chokers]
+    #[arg(value_name = "CHOKER")]
+    pub(crate) entries: Vec<Entrant>,
+
+    /// How long a program may take to answer, from 1ms to 10s; else it loses the round
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_timeout)]
+    pub(crate) choker_cmd_timeout: Duration,
+}
+
+/// One entry in a tournament.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entrant {
+    /// A choker of the library.
+    Named(Strategy),
+    /// A program of the user.
+    Program(CommandLine),
+}
+
+impl FromStr for Entrant {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse().map(Self::Named).or_else(|_| text.parse().map(Self::Program))
+    }
 }
 
 /// What goes with every scenario.
@@ -70,11 +112,19 @@ pub(crate) struct Flags {
 /// The name that stands for every scenario.
 const ALL: &str = "all";
 
+/// The name that stands for the tournament.
+const TOURNAMENT: &str = "tournament";
+
+const TOURNAMENT_EXAMPLE: &str = "Example:
+  peer simulate tournament
+  peer simulate tournament textbook free-rider 'python3 my_choker.py --greedy'";
+
 const EXAMPLE: &str = "Example:
   peer simulate                                   # the swarm of `peer swarm`
   peer simulate kurose-ross --peers 5,50 --runs 3
   peer simulate kurose-ross --help                # the parameters of a scenario
-  peer simulate all --check                       # every scenario, held against its bands";
+  peer simulate all --check                       # every scenario, held against its bands
+  peer simulate tournament                        # the chokers against each other";
 
 impl Args for Simulate {
     fn augment_args(command: Command) -> Command {
@@ -88,6 +138,7 @@ impl Args for Simulate {
                 .args(parameters)
         });
         let all = Command::new(ALL).about("every scenario at its defaults");
+        let tournament = Tournament::augment_args(Command::new(TOURNAMENT));
         Flags::augment_args(command)
             .about("Run many peers in virtual time, and hold what comes out against what is published")
             .long_about(
@@ -101,6 +152,7 @@ impl Args for Simulate {
             .disable_help_subcommand(true)
             .subcommands(scenarios)
             .subcommand(all)
+            .subcommand(tournament)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -126,6 +178,7 @@ impl FromArgMatches for Simulate {
         let what = match matches.subcommand() {
             None => What::Swarm,
             Some((ALL, _)) => What::All,
+            Some((TOURNAMENT, chosen)) => What::Tournament(Tournament::from_arg_matches(chosen)?),
             Some((name, chosen)) => {
                 let broken = |error: &dyn std::fmt::Display| {
                     clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))

@@ -6,10 +6,12 @@
 //! | `runner.rs` | the runs, on all cores |
 //! | `results.rs` | the results, as a table and as JSON |
 //! | `page.rs` | the results as a page in Markdown |
+//! | `tournament.rs` | chokers against each other |
 
 mod page;
 mod results;
 mod runner;
+mod tournament;
 
 use std::fs;
 
@@ -44,6 +46,7 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
             finish(&[results], &runner, flags)
         }
         What::All => check_all(&mut runner, flags),
+        What::Tournament(options) => tournament::run(&mut runner, flags, options),
     }?;
     runner.finish_events()?;
     if flags.stats {

@@ -161,8 +161,8 @@ pub(super) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Writes all results to a file.
-pub(super) fn write_json(path: &Path, all: &[Results]) -> Result<()> {
+/// Writes results to a file.
+pub(super) fn write_json(path: &Path, all: &(impl Serialize + ?Sized)) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         serde_json::to_writer_pretty(&mut file, all)?;
