@@ -173,3 +173,58 @@ fn an_entry_that_is_neither_a_choker_nor_a_program_is_an_error() {
         assert!(ended.code == Some(1) && ended.stderr.contains(said), "{args:?}: {ended:?}");
     }
 }
+
+/// One run of a small scenario.
+fn run_of(json: &str, seed: &str, chunks: &str) {
+    let scenario = ["kurose-ross", "--peers", "1,3", "--chunks", chunks];
+    let flags = ["--runs", "1", "--rng-seed", seed, "--json", json];
+    assert_eq!(simulate(&[&scenario[..], &flags].concat()).code, Some(0));
+}
+
+#[test]
+fn merged_runs_are_the_same_as_those_of_one_command() {
+    let scene = Scene::new();
+    let [one, two, merged, whole] = ["1.json", "2.json", "merged.json", "whole.json"]
+        .map(|name| scene.path(name).to_str().unwrap().to_owned());
+    run_of(&one, "5", "40");
+    run_of(&two, "6", "40");
+    let joined = simulate(&["--merge", &two, &one, "--check", "--json", &merged]);
+    let flags = ["--runs", "2", "--rng-seed", "5", "--json", &whole];
+    let at_once = simulate(&[&SMALL[..], &flags].concat());
+    assert_eq!((joined.code, at_once.code), (Some(0), Some(0)), "{joined:?}");
+    assert_eq!(joined.stdout, at_once.stdout);
+    let read = |path| fs::read_to_string(path).unwrap();
+    assert_eq!(read(merged), read(whole));
+}
+
+#[test]
+fn runs_that_do_not_go_together_are_refused_with_the_name_of_the_file() {
+    let scene = Scene::new();
+    let [one, other, slow, none] = ["one.json", "other.json", "slow.json", "none.json"]
+        .map(|name| scene.path(name).to_str().unwrap().to_owned());
+    run_of(&one, "5", "40");
+    run_of(&other, "6", "41");
+    let text = fs::read_to_string(&one).unwrap();
+    fs::write(&none, "[{\"scenario\": \"kurose-ross\"}]").unwrap();
+    for (second, said) in [
+        (&other, "kurose-ross has other parameters than in a file before"),
+        (&one, "kurose-ross: a run with seed 5 was there before"),
+        (&none, "not a file that --json wrote: missing field `parameters`"),
+        (&slow, ""),
+    ] {
+        let ended = simulate(&["--merge", &one, second]);
+        let error = format!("error: cannot merge {second}: {said}");
+        assert!(ended.code == Some(1) && ended.stderr.starts_with(&error), "{ended:?}");
+    }
+    // A run that measured something else cannot go into the same rows.
+    let changed = text.replace("\"seed\": 5", "\"seed\": 7").replace("P2P, N = 3", "P2P, N = 4");
+    fs::write(&none, changed).unwrap();
+    let ended = simulate(&["--merge", &one, &none]);
+    assert!(ended.stderr.contains("the run with seed 7 measured something else"), "{ended:?}");
+    // With --check a band that is missed is an error here as well.
+    let text = text.replace("\"measured\": ", "\"measured\": 9");
+    fs::write(&slow, text).unwrap();
+    assert_eq!(simulate(&["--merge", &slow]).code, Some(0));
+    assert_eq!(simulate(&["--merge", &slow, "--check"]).code, Some(1));
+    assert_eq!(simulate(&["--merge", &one, "--check"]).code, Some(0));
+}

@@ -49,8 +49,8 @@ impl fmt::Display for CommandLine {
 pub(crate) struct Starter {
     command: CommandLine,
     timeout: Duration,
-    /// Some did not answer in time after a start: further ones get no more time than in a round.
-    hangs: AtomicBool,
+    /// None answered after a start: further ones get no more time than in a round.
+    hang: AtomicBool,
     lost: Arc<LostRounds>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct ChokerProgram {
     lost: Arc<LostRounds>,
 }
 
-/// How long to wait for programs to start.
+/// How long to wait for the next of the programs to start.
 const STARTUP: Duration = Duration::from_secs(5);
 
 /// So many lost rounds are told one by one.
@@ -95,25 +95,29 @@ impl Starter {
     /// Starts programs that have this long for an answer; `who` stands in messages.
     pub(crate) fn new(command: &CommandLine, who: String, timeout: Duration) -> Self {
         let lost = Arc::new(LostRounds { who, count: AtomicU32::new(0) });
-        Self { command: command.clone(), timeout, hangs: AtomicBool::new(false), lost }
+        Self { command: command.clone(), timeout, hang: AtomicBool::new(false), lost }
     }
 
     /// Starts so many programs, and waits until each has answered a question of round 0 without
-    /// candidates, but not forever.
+    /// candidates, or none has for some seconds.
     pub(crate) fn start(&self, count: usize) -> Result<Vec<ChokerProgram>> {
         let programs = (0..count).map(|_| ChokerProgram::start(self));
         let mut programs = programs.collect::<Result<Vec<_>>>()?;
-        let hangs = self.hangs.load(Ordering::Relaxed);
-        let deadline = Instant::now() + if hangs { self.timeout } else { STARTUP };
+        let patience = if self.hang.load(Ordering::Relaxed) { self.timeout } else { STARTUP };
+        let mut deadline = Instant::now() + patience;
+        let (mut any_answered, mut any_timed_out) = (false, false);
         for program in &mut programs {
             let left = deadline.saturating_duration_since(Instant::now());
             // Whatever goes wrong, the first round will tell.
             let answer = program.answers.recv_timeout(left);
             program.owes = answer.is_err();
-            if matches!(answer, Err(RecvTimeoutError::Timeout)) {
-                self.hangs.store(true, Ordering::Relaxed);
+            any_timed_out |= matches!(answer, Err(RecvTimeoutError::Timeout));
+            if !program.owes {
+                any_answered = true;
+                deadline = Instant::now() + patience;
             }
         }
+        self.hang.fetch_or(any_timed_out && !any_answered, Ordering::Relaxed);
         Ok(programs)
     }
 }

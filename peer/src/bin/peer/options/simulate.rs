@@ -78,6 +78,10 @@ pub(crate) struct Flags {
     #[arg(long)]
     pub(crate) list: bool,
 
+    /// Join the results that --json wrote, of runs with different random seeds: docs/job-arrays.md
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) merge: Vec<PathBuf>,
+
     /// Run the variations as well, and exit with 1 if anything is not as it has to be
     #[arg(long, global = true)]
     pub(crate) check: bool,

@@ -5,9 +5,11 @@
 //! | `mod.rs` | what to run, and what comes of it |
 //! | `runner.rs` | the runs, on all cores |
 //! | `results.rs` | the results, as a table and as JSON |
+//! | `merge.rs` | the results of several commands, joined |
 //! | `page.rs` | the results as a page in Markdown |
 //! | `tournament.rs` | chokers against each other |
 
+mod merge;
 mod page;
 mod results;
 mod runner;
@@ -39,6 +41,7 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
     let events = flags.events.as_deref().map(EventFile::create).transpose()?;
     let mut runner = Runner::new(stop, events);
     let ended = match what {
+        What::Swarm if !flags.merge.is_empty() => merged(&runner, flags),
         What::Swarm if flags.check => check_all(&mut runner, flags),
         What::Swarm => swarm(&mut runner, flags),
         What::Scenario(scenario, parameters) => {
@@ -135,10 +138,20 @@ fn results_of(
         let parameters = parameters.with(variation.overrides);
         let what = format!("{scenario}, {}", variation.about);
         let runs = runner.run(&what, jobs(&parameters, variation.runs))?;
-        results.vary(variation, parameters, Outcome::new(runs));
-        print_result(results.last_variation())?;
+        print_result(results.vary(variation, parameters, Outcome::new(runs)).table())?;
     }
     Ok(results)
+}
+
+/// Prints the results of several commands as those of one.
+fn merged(runner: &Runner, flags: &Flags) -> Result<Ended> {
+    let all = merge::merge(&flags.merge)?;
+    for results in &all {
+        print_result(results.heading())?;
+        print_result(results.table())?;
+        results.variations.iter().try_for_each(|varied| print_result(varied.table()))?;
+    }
+    finish(&all, runner, flags)
 }
 
 /// Writes the results, and says whether all is as it has to be.

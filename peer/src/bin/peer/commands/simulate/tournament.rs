@@ -112,14 +112,14 @@ fn table(players: &[Player], scores: &[Score], runs: u64) -> String {
     let runs = count(usize::try_from(runs).expect("at most 10,000"), "run");
     let mut text = format!(
         "Mean and range over {runs}, the most robust first\n\
-         {:<widest$}  {:<23}  {:<23}  performance (less is better)\n",
+         {:<widest$}  {:<25}  {:<25}  performance (less is better)\n",
         "", "robustness", "aggressiveness"
     );
     for (name, Score { robustness, aggressiveness, performance, .. }) in names.iter().zip(scores) {
         let [robustness, aggressiveness, performance] = [robustness, aggressiveness, performance]
             .map(|spread| spread.map_or(String::new(), range));
         let line =
-            format!("{name:<widest$}  {robustness:<23}  {aggressiveness:<23}  {performance}");
+            format!("{name:<widest$}  {robustness:<25}  {aggressiveness:<25}  {performance}");
         writeln!(text, "{}", line.trim_end()).expect("a String takes all");
     }
     text
