@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -237,4 +238,132 @@ fn the_page_has_results_the_picture_and_for_each_variation_what_must_come_and_wh
     assert!(page.contains("(reproductions/kurose-ross.svg)"), "{page}");
     assert!(folder.join("reproductions/kurose-ross.svg").is_file());
     assert!(!page.contains(folder.to_str().unwrap()), "{page}");
+}
+
+#[test]
+fn a_tournament_with_the_same_seed_gives_the_same_table_and_file() {
+    let scene = Scene::new();
+    let [first, second] = ["first.json", "second.json"].map(|name| {
+        let json = scene.path(name);
+        let flags = ["--runs", "1", "--json", json.to_str().unwrap()];
+        let ended = simulate(&[&["tournament", "textbook", "free-rider"], &flags[..]].concat());
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        (ended.stdout, fs::read_to_string(json).unwrap())
+    });
+    assert_eq!(first, second);
+    let (table, json) = first;
+    let place = |name| table.lines().position(|line| line.starts_with(name));
+    assert!(place("textbook") < place("free-rider"), "{table}");
+    let results: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(results["entries"][0]["name"], "textbook");
+    assert_eq!(results["entries"][0]["robustness"]["mean"], 1.0);
+    // Two alone, one even, and two in which one has few peers.
+    assert_eq!(results["games"].as_array().unwrap().len(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn programs_that_are_no_chokers_lose_rounds_of_a_tournament_and_harm_no_other() {
+    let ended = simulate(&[
+        "tournament",
+        "textbook",
+        "yes",
+        "true",
+        "sleep 1000",
+        "--runs",
+        "1",
+        "--choker-cmd-timeout",
+        "10ms",
+    ]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for (name, why) in
+        [("yes", "the answer is "), ("true", "it has ended"), ("sleep 1000", "it has not answered")]
+    {
+        assert!(ended.stderr.contains(&format!("{name} loses round 1: {why}")), "{ended:?}");
+        let told = ended.stderr.matches(&format!("{name} loses round")).count();
+        assert!(told == 3 && ended.stderr.contains(&format!("{name} lost ")), "{ended:?}");
+        let row = ended.stdout.lines().find(|line| line.starts_with(name));
+        assert!(row.is_some_and(|row| row.matches(" to ").count() == 3), "{ended:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs python3"]
+fn a_choker_in_python_plays_in_a_tournament_and_loses_no_round() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/python/my_choker.py");
+    let program = format!("python3 {}", path.display());
+    let flags = ["--runs", "1", "--choker-cmd-timeout", "10s"];
+    let ended = simulate(&[&["tournament", "free-rider", &program], &flags[..]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let first = ended.stdout.lines().nth(2).unwrap();
+    assert!(first.starts_with(&program) && ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn an_entry_that_is_neither_a_choker_nor_a_program_is_an_error() {
+    for (args, said) in [
+        (&["textbook", "textbok"][..], "`textbok` is no choker by name: cannot start textbok: "),
+        (&["textbook"], "a tournament needs at least two chokers"),
+        (&["textbook", "random", "textbook"], "textbook is entered twice"),
+        (&["--check"], "a tournament has no bands"),
+    ] {
+        let ended = simulate(&[&["tournament"], args].concat());
+        assert!(ended.code == Some(1) && ended.stderr.contains(said), "{args:?}: {ended:?}");
+    }
+}
+
+/// One run of a small scenario.
+fn run_of(json: &str, seed: &str, chunks: &str) {
+    let scenario = ["kurose-ross", "--peers", "1,3", "--chunks", chunks];
+    let flags = ["--runs", "1", "--rng-seed", seed, "--json", json];
+    assert_eq!(simulate(&[&scenario[..], &flags].concat()).code, Some(0));
+}
+
+#[test]
+fn merged_runs_are_the_same_as_those_of_one_command() {
+    let scene = Scene::new();
+    let [one, two, merged, whole] = ["1.json", "2.json", "merged.json", "whole.json"]
+        .map(|name| scene.path(name).to_str().unwrap().to_owned());
+    run_of(&one, "5", "40");
+    run_of(&two, "6", "40");
+    let joined = simulate(&["--merge", &two, &one, "--check", "--json", &merged]);
+    let flags = ["--runs", "2", "--rng-seed", "5", "--json", &whole];
+    let at_once = simulate(&[&SMALL[..], &flags].concat());
+    assert_eq!((joined.code, at_once.code), (Some(0), Some(0)), "{joined:?}");
+    assert_eq!(joined.stdout, at_once.stdout);
+    let read = |path| fs::read_to_string(path).unwrap();
+    assert_eq!(read(merged), read(whole));
+}
+
+#[test]
+fn runs_that_do_not_go_together_are_refused_with_the_name_of_the_file() {
+    let scene = Scene::new();
+    let [one, other, slow, none] = ["one.json", "other.json", "slow.json", "none.json"]
+        .map(|name| scene.path(name).to_str().unwrap().to_owned());
+    run_of(&one, "5", "40");
+    run_of(&other, "6", "41");
+    let text = fs::read_to_string(&one).unwrap();
+    fs::write(&none, "[{\"scenario\": \"kurose-ross\"}]").unwrap();
+    for (second, said) in [
+        (&other, "kurose-ross has other parameters than in a file before"),
+        (&one, "kurose-ross: a run with seed 5 was there before"),
+        (&none, "not a file that --json wrote: missing field `parameters`"),
+        (&slow, ""),
+    ] {
+        let ended = simulate(&["--merge", &one, second]);
+        let error = format!("error: cannot merge {second}: {said}");
+        assert!(ended.code == Some(1) && ended.stderr.starts_with(&error), "{ended:?}");
+    }
+    // A run that measured something else cannot go into the same rows.
+    let changed = text.replace("\"seed\": 5", "\"seed\": 7").replace("P2P, N = 3", "P2P, N = 4");
+    fs::write(&none, changed).unwrap();
+    let ended = simulate(&["--merge", &one, &none]);
+    assert!(ended.stderr.contains("the run with seed 7 measured something else"), "{ended:?}");
+    // With --check a band that is missed is an error here as well.
+    let mut results: Value = serde_json::from_str(&text).unwrap();
+    results[0]["runs"][0]["measures"][0]["measured"] = 1e6.into();
+    fs::write(&slow, results.to_string()).unwrap();
+    assert_eq!(simulate(&["--merge", &slow]).code, Some(0));
+    assert_eq!(simulate(&["--merge", &slow, "--check"]).code, Some(1));
+    assert_eq!(simulate(&["--merge", &one, "--check"]).code, Some(0));
 }

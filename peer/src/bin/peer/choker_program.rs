@@ -5,9 +5,12 @@
 //! reads, so a program that hangs costs the loop no more than the timeout of a round. While it owes
 //! an answer it gets no other question, and an answer that comes late is dropped.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +37,31 @@ impl FromStr for CommandLine {
     }
 }
 
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)?;
+        self.arguments.iter().try_for_each(|argument| write!(f, " {argument}"))
+    }
+}
+
+/// Starts programs of one command again and again.
+#[derive(Debug)]
+pub(crate) struct Starter {
+    command: CommandLine,
+    timeout: Duration,
+    /// None answered after a start: further ones get no more time than in a round.
+    hang: AtomicBool,
+    lost: Arc<LostRounds>,
+}
+
+/// The rounds that all programs of a starter lose. A program that loses every round would fill the
+/// terminal, so only the first ones are told; the number comes at the end.
+#[derive(Debug)]
+struct LostRounds {
+    who: String,
+    count: AtomicU32,
+}
+
 /// One running program; it is killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ChokerProgram {
@@ -44,37 +72,59 @@ pub(crate) struct ChokerProgram {
     timeout: Duration,
     /// A question was asked and not answered.
     owes: bool,
-    lost: u32,
+    lost: Arc<LostRounds>,
 }
 
-/// How long to wait for programs to start.
+/// How long to wait for the next of the programs to start.
 const STARTUP: Duration = Duration::from_secs(5);
 
-/// A program that loses every round would fill the terminal.
+/// So many lost rounds are told one by one.
 const LOST_TOLD: u32 = 3;
 
-/// Starts so many programs, and waits until each has answered a question of round 0 without
-/// candidates, but not forever.
+/// Starts so many programs; none without a command.
 pub(crate) fn start_all(
     command: Option<&CommandLine>,
     timeout: Duration,
     count: usize,
 ) -> Result<Vec<ChokerProgram>> {
     let Some(command) = command else { return Ok(Vec::new()) };
-    let programs = (0..count).map(|_| ChokerProgram::start(command, timeout));
-    let mut programs = programs.collect::<Result<Vec<_>>>()?;
-    let deadline = Instant::now() + STARTUP;
-    for program in &mut programs {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Whatever goes wrong, the first round will tell.
-        program.owes = program.answers.recv_timeout(left).is_err();
+    Starter::new(command, "choker-cmd".to_owned(), timeout).start(count)
+}
+
+impl Starter {
+    /// Starts programs that have this long for an answer; `who` stands in messages.
+    pub(crate) fn new(command: &CommandLine, who: String, timeout: Duration) -> Self {
+        let lost = Arc::new(LostRounds { who, count: AtomicU32::new(0) });
+        Self { command: command.clone(), timeout, hang: AtomicBool::new(false), lost }
     }
-    Ok(programs)
+
+    /// Starts so many programs, and waits until each has answered a question of round 0 without
+    /// candidates, or none has for some seconds.
+    pub(crate) fn start(&self, count: usize) -> Result<Vec<ChokerProgram>> {
+        let programs = (0..count).map(|_| ChokerProgram::start(self));
+        let mut programs = programs.collect::<Result<Vec<_>>>()?;
+        let patience = if self.hang.load(Ordering::Relaxed) { self.timeout } else { STARTUP };
+        let mut deadline = Instant::now() + patience;
+        let (mut any_answered, mut any_timed_out) = (false, false);
+        for program in &mut programs {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Whatever goes wrong, the first round will tell.
+            let answer = program.answers.recv_timeout(left);
+            program.owes = answer.is_err();
+            any_timed_out |= matches!(answer, Err(RecvTimeoutError::Timeout));
+            if !program.owes {
+                any_answered = true;
+                deadline = Instant::now() + patience;
+            }
+        }
+        self.hang.fetch_or(any_timed_out && !any_answered, Ordering::Relaxed);
+        Ok(programs)
+    }
 }
 
 impl ChokerProgram {
-    fn start(command: &CommandLine, timeout: Duration) -> Result<Self> {
-        let CommandLine { program, arguments } = command;
+    fn start(starter: &Starter) -> Result<Self> {
+        let Starter { command: CommandLine { program, arguments }, timeout, .. } = starter;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         // Ctrl-C is for us, and we end the program.
@@ -86,7 +136,8 @@ impl ChokerProgram {
         let (questions, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         let talk = move || talk(input, BufReader::new(output), &asked, &answer);
-        let mut program = Self { child, questions, answers, timeout, owes: false, lost: 0 };
+        let (timeout, lost) = (*timeout, Arc::clone(&starter.lost));
+        let mut program = Self { child, questions, answers, timeout, owes: false, lost };
         let thread = thread::Builder::new().name("choker-cmd".to_owned()).spawn(talk);
         thread.context("cannot start the thread of --choker-cmd")?;
         let first = Question { round: 0, slots: 0, seeding: false, candidates: &[] };
@@ -128,20 +179,27 @@ impl AskChoker for ChokerProgram {
     fn ask(&mut self, question: &Question<'_>) -> Option<Choice> {
         let choice = self.choice(question);
         if let Err(why) = &choice {
-            self.lost += 1;
-            if self.lost <= LOST_TOLD {
-                say(format_args!("choker-cmd loses round {}: {why:#}", question.round));
+            let LostRounds { who, count } = &*self.lost;
+            if count.fetch_add(1, Ordering::Relaxed) < LOST_TOLD {
+                say(format_args!("{who} loses round {}: {why:#}", question.round));
             }
         }
         choice.ok()
     }
 }
 
+impl Drop for LostRounds {
+    fn drop(&mut self) {
+        let Self { who, count } = self;
+        let count = *count.get_mut();
+        if count > LOST_TOLD {
+            say(format_args!("{who} lost {count} rounds"));
+        }
+    }
+}
+
 impl Drop for ChokerProgram {
     fn drop(&mut self) {
-        if self.lost > LOST_TOLD {
-            say(format_args!("choker-cmd lost {} rounds", self.lost));
-        }
         let ended = self.child.kill().and_then(|()| self.child.wait());
         if let Err(error) = ended {
             log::warn!("cannot end the program of --choker-cmd: {error}");

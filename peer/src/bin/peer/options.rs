@@ -22,7 +22,7 @@ use peer::picker::{Choose, Order, SeedContinues, StrictPriority};
 
 use crate::choker_program::{CommandLine, parse_timeout};
 use crate::url::{self, Parts};
-pub(crate) use simulate::{Flags, Simulate, SwarmFile, What};
+pub(crate) use simulate::{Entrant, Flags, Simulate, SwarmFile, Tournament, What};
 
 /// A BitTorrent peer: shares files in chunks, rarest first, tit-for-tat.
 #[derive(Debug, Parser)]

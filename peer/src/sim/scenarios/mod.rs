@@ -16,6 +16,7 @@
 //! | `seed_capture.rs` | a fast peer that gives nothing holds a seed that serves the fastest |
 //! | `demo.rs` | what `peer swarm` shows |
 //! | `crowd.rs` | nothing: a swarm of any size, for what a run costs |
+//! | `tournament.rs` | chokers against each other |
 //! | `parameters.rs` | what a scenario can be run with |
 //! | `measure.rs` | what it measures, and the verdict |
 //! | `plan/` | a swarm as data, in a file too |
@@ -62,6 +63,7 @@ pub mod seed_capture;
 mod stories;
 mod swarm;
 pub mod synchronised;
+pub mod tournament;
 mod visits;
 
 use crate::named::{Named, Table};

@@ -69,6 +69,7 @@ fn measured(ups: &[f64], downs: &[f64], seed: u64) -> Vec<Vec<f64>> {
     let mut join = |choker, up: f64, down: f64, have| {
         let mut config = world.config();
         config.choker = choker;
+        #[expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
         let link = Link::new((up * KB) as u64, (down * KB) as u64);
         let (arrives_at, conduct) = (Duration::ZERO, Conduct::Honest);
         world.add_peer(Participant { config, link, have, arrives_at, conduct })

@@ -2,12 +2,17 @@
 //! parameters as options, from the table of scenarios.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
+use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use peer::choker::Strategy;
 use peer::sim::scenarios::{Parameter, Parameters, Scenario};
 
+use crate::choker_program::{CommandLine, parse_timeout};
 use crate::commands::simulate::wrap;
 
 /// Run many peers in virtual time, and hold what comes out against what is published
@@ -32,6 +37,8 @@ pub(crate) enum What {
     File(SwarmFile),
     /// Print the swarm of a scenario as a file.
     Print(Scenario, Parameters),
+    /// Chokers against each other.
+    Tournament(Tournament),
 }
 
 /// A file with a swarm.
@@ -42,12 +49,51 @@ pub(crate) struct SwarmFile {
     pub(crate) rng_seed: Option<u64>,
 }
 
+/// Chokers against each other: which one makes a swarm fast, and which one does best among others
+///
+/// Each plays alone (performance: mean completion over the book's bound), as 15 peers among 15 of
+/// each other (robustness: the part of its opponents that it beats), and as 3 among 27
+/// (aggressiveness). Peers come in pairs with the same upload rate, and a choker beats another if its
+/// peers complete sooner than those of the other in the same pairs.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TOURNAMENT_EXAMPLE)]
+pub(crate) struct Tournament {
+    /// Chokers by their names, and programs with their arguments [default: all chokers]
+    #[arg(value_name = "CHOKER")]
+    pub(crate) entries: Vec<Entrant>,
+
+    /// How long a program may take to answer, from 1ms to 10s; else it loses the round
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_timeout)]
+    pub(crate) choker_cmd_timeout: Duration,
+}
+
+/// One entry in a tournament.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entrant {
+    /// A choker of the library.
+    Named(Strategy),
+    /// A program of the user.
+    Program(CommandLine),
+}
+
+impl FromStr for Entrant {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse().map(Self::Named).or_else(|_| text.parse().map(Self::Program))
+    }
+}
+
 /// What goes with every scenario.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Flags {
     /// List the scenarios
     #[arg(long)]
     pub(crate) list: bool,
+
+    /// Join the results that --json wrote, of runs with different random seeds: docs/job-arrays.md
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) merge: Vec<PathBuf>,
 
     /// Run the variations as well, and exit with 1 if anything is not as it has to be
     #[arg(long, global = true)]
@@ -92,13 +138,21 @@ const FILE: &str = "FILE.toml";
 
 const PRINT_TOML: &str = "print-toml";
 
+/// The name that stands for the tournament.
+const TOURNAMENT: &str = "tournament";
+
+const TOURNAMENT_EXAMPLE: &str = "Example:
+  peer simulate tournament
+  peer simulate tournament textbook free-rider 'python3 my_choker.py --greedy'";
+
 const EXAMPLE: &str = "Example:
   peer simulate                                   # the swarm of `peer swarm`
   peer simulate kurose-ross --peers 5,50 --runs 3
   peer simulate kurose-ross --help                # the parameters of a scenario
   peer simulate all --check                       # every scenario, held against its bands
   peer simulate rarest --print-toml               # its swarm as a file, to be changed
-  peer simulate swarm.toml --runs 8               # the swarm of a file";
+  peer simulate swarm.toml --runs 8               # the swarm of a file
+  peer simulate tournament                        # the chokers against each other";
 
 impl Args for Simulate {
     fn augment_args(command: Command) -> Command {
@@ -118,6 +172,7 @@ impl Args for Simulate {
                 )
         });
         let all = Command::new(ALL).about("every scenario at its defaults");
+        let tournament = Tournament::augment_args(Command::new(TOURNAMENT));
         Flags::augment_args(command)
             .about("Run many peers in virtual time, and hold what comes out against what is published")
             .long_about(
@@ -137,6 +192,7 @@ impl Args for Simulate {
             .disable_help_subcommand(true)
             .subcommands(scenarios)
             .subcommand(all)
+            .subcommand(tournament)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -179,6 +235,7 @@ impl FromArgMatches for Simulate {
                 return Err(clap::Error::raw(ErrorKind::ArgumentConflict, error));
             }
             Some((ALL, _)) => What::All,
+            Some((TOURNAMENT, chosen)) => What::Tournament(Tournament::from_arg_matches(chosen)?),
             Some((name, chosen)) => {
                 let broken = |error: &dyn std::fmt::Display| {
                     clap::Error::raw(ErrorKind::ValueValidation, format!("{error}\n"))

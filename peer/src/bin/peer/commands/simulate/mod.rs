@@ -5,15 +5,19 @@
 //! | `mod.rs` | what to run, and what comes of it |
 //! | `runner.rs` | the runs, on all cores |
 //! | `results.rs` | the results, as a table and as JSON |
+//! | `merge.rs` | the results of several commands, joined |
 //! | `swarm_file.rs` | a swarm from a file |
 //! | `plot.rs` | the plot of a run, as an SVG picture |
 //! | `page.rs` | the results as a page in Markdown |
+//! | `tournament.rs` | chokers against each other |
 
+mod merge;
 mod page;
 mod plot;
 mod results;
 mod runner;
 mod swarm_file;
+mod tournament;
 
 use std::fs;
 use std::path::Path;
@@ -45,6 +49,7 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
     let events = flags.events.as_deref().map(EventFile::create).transpose()?;
     let mut runner = Runner::new(stop, events);
     let ended = match what {
+        What::Swarm if !flags.merge.is_empty() => merged(&runner, flags),
         What::Swarm if flags.check => check_all(&mut runner, flags),
         What::Swarm => swarm(&mut runner, flags),
         What::Scenario(scenario, parameters) => {
@@ -56,6 +61,7 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
         What::Print(scenario, parameters) => {
             swarm_file::print(*scenario, parameters).map(|()| Ended::Complete)
         }
+        What::Tournament(options) => tournament::run(&mut runner, flags, options),
     }?;
     runner.finish_events()?;
     if flags.stats {
@@ -150,14 +156,24 @@ fn results_of(
         let parameters = parameters.with(variation.overrides);
         let what = format!("{scenario}, {}", variation.about);
         let runs = runner.run(&what, jobs(&parameters, variation.runs))?;
-        results.vary(variation, parameters, Outcome::new(runs));
-        print_result(results.last_variation())?;
+        print_result(results.vary(variation, parameters, Outcome::new(runs)).table())?;
     }
     Ok(results)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Prints the results of several commands as those of one.
+fn merged(runner: &Runner, flags: &Flags) -> Result<Ended> {
+    let all = merge::merge(&flags.merge)?;
+    for results in &all {
+        print_result(results.heading())?;
+        print_result(results.table())?;
+        results.variations.iter().try_for_each(|varied| print_result(varied.table()))?;
+    }
+    finish(&all, runner, flags)
 }
 
 /// Writes the results, and says whether all is as it has to be.

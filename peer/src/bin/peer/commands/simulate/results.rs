@@ -49,6 +49,20 @@ impl Outcome {
     }
 }
 
+impl Varied {
+    /// The verdict, and the rows.
+    pub(super) fn table(&self) -> String {
+        let Self { about, met, outcome, .. } = self;
+        let verdict = if *met { "as it has to be" } else { "NOT AS IT HAS TO BE" };
+        let rows = table(&outcome.rows, outcome.runs.len(), |row| match row.holds {
+            None => "",
+            Some(true) => "in band",
+            Some(false) => "not in band",
+        });
+        format!("{}\n{rows}", super::wrap(&format!("With {about}: {verdict}"), 0))
+    }
+}
+
 impl Results {
     pub(super) fn new(scenario: Scenario, parameters: &Parameters) -> Self {
         let (parameters, outcome) = (parameters.clone(), Outcome::default());
@@ -79,24 +93,16 @@ impl Results {
     }
 
     /// A variation was run.
-    pub(super) fn vary(&mut self, variation: &Variation, parameters: Parameters, outcome: Outcome) {
+    pub(super) fn vary(
+        &mut self,
+        variation: &Variation,
+        parameters: Parameters,
+        outcome: Outcome,
+    ) -> &Varied {
         let met = variation.is_met(&outcome.rows);
         let Variation { about, expect, .. } = *variation;
         self.variations.push(Varied { about, expect, parameters, met, outcome });
-    }
-
-    /// The rows of the variation that was run last.
-    pub(super) fn last_variation(&self) -> String {
-        let Some(Varied { about, met, outcome, .. }) = self.variations.last() else {
-            return String::new();
-        };
-        let verdict = if *met { "as it has to be" } else { "NOT AS IT HAS TO BE" };
-        let rows = table(&outcome.rows, outcome.runs.len(), |row| match row.holds {
-            None => "",
-            Some(true) => "in band",
-            Some(false) => "not in band",
-        });
-        format!("{}\n{rows}", super::wrap(&format!("With {about}: {verdict}"), 0))
+        self.variations.last().expect("it was pushed")
     }
 
     /// What is not as it has to be.
@@ -172,8 +178,8 @@ pub(super) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Writes all results to a file.
-pub(super) fn write_json(path: &Path, all: &[impl Serialize]) -> Result<()> {
+/// Writes results to a file.
+pub(super) fn write_json(path: &Path, all: &(impl Serialize + ?Sized)) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         serde_json::to_writer_pretty(&mut file, all)?;

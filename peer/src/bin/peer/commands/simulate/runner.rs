@@ -63,6 +63,22 @@ impl Runner {
 
     /// Runs these, and gives the results in their order; after Ctrl-C those that were complete.
     pub(super) fn run(&mut self, what: &str, jobs: Vec<Job>) -> Result<Vec<Run>> {
+        self.run_each(what, jobs, |Job { subject, seed }, follow| {
+            let context = &mut Context { seed, follow };
+            match subject {
+                Subject::Scenario(scenario, parameters) => scenario.run(&parameters, context),
+                Subject::Plan(plan) => plan.run(context),
+            }
+        })
+    }
+
+    /// The same with jobs of any kind.
+    pub(super) fn run_each<J: Send, R: Send>(
+        &mut self,
+        what: &str,
+        jobs: Vec<J>,
+        run: impl Fn(J, &mut dyn Follow) -> Result<R, Stopped> + Sync,
+    ) -> Result<Vec<R>> {
         let bar = ProgressBar::new(jobs.len() as u64);
         let template = "{msg}  {pos} of {len} runs";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
@@ -72,43 +88,38 @@ impl Runner {
         let (stop, total) = (&self.stop, jobs.len());
         let threads = thread::available_parallelism().map_or(1, usize::from).min(total);
         let queue = &Mutex::new(jobs.into_iter().enumerate());
+        let run = &run;
         let (sender, finished) = mpsc::channel();
         thread::scope(|scope| {
             for _ in 0..threads {
                 let (sender, events) = (sender.clone(), first_events.as_ref());
                 let bar = &bar;
                 scope.spawn(move || {
-                    loop {
+                    while !stop.is_stopped() {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                         let Some((number, job)) = next else { break };
                         let mut watch = Watch::new(stop, events.filter(|_| number == 0));
                         watch.bar = Some((bar, number));
-                        let context = &mut Context { seed: job.seed, follow: &mut watch };
-                        let run = match job.subject {
-                            Subject::Scenario(scenario, parameters) => {
-                                scenario.run(&parameters, context)
-                            }
-                            Subject::Plan(plan) => plan.run(context),
-                        };
+                        let result = run(job, &mut watch);
                         bar.done(number);
                         // The other end waits for all of them.
-                        let _ = sender.send((number, run, watch.handled));
+                        let _ = sender.send((number, result, watch.handled));
                     }
                 });
             }
         });
         drop(sender);
         bar.bar.finish_and_clear();
-        let mut runs = BTreeMap::new();
-        for (number, run, handled) in finished {
+        let mut results = BTreeMap::new();
+        for (number, result, handled) in finished {
             self.handled += handled;
-            match run {
-                Ok(run) => drop(runs.insert(number, run)),
+            match result {
+                Ok(result) => drop(results.insert(number, result)),
                 Err(Stopped::Interrupted) => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot run {what}")),
             }
         }
-        Ok(runs.into_values().collect())
+        Ok(results.into_values().collect())
     }
 
     /// What all runs cost.
