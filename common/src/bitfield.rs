@@ -134,7 +134,11 @@ impl Bitfield {
 
     /// The pieces in the set, in order.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> {
-        (0..self.piece_count).map(PieceIndex::new).filter(|&piece| self.contains(piece))
+        let some = (0..).zip(&self.bytes).filter(|&(_, &byte)| byte != 0);
+        some.flat_map(|(number, byte)| {
+            let set = (0..8).filter(move |bit| byte & (0x80 >> bit) != 0);
+            set.map(move |bit| PieceIndex::new(8 * number + bit))
+        })
     }
 
     /// How many pieces are in this set but not in `other`, a bitfield of the same torrent.

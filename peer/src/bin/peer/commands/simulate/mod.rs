@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
     if flags.list {
         return list().map(|()| Ended::Complete);
     }
-    if flags.plot.is_some() && !matches!(what, What::Scenario(..) | What::File(_)) {
+    if flags.plot.is_some() && matches!(what, What::Swarm | What::All | What::Print(..)) {
         bail!("cannot plot more than one scenario into a file: name one, or use --write-docs");
     }
     let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;

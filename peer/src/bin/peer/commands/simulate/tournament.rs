@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use peer::choker::{AskChoker, Strategy};
 use peer::sim::scenarios::tournament::{self, Game, Lineup, Played, RUNS, Score, Side};
-use peer::sim::scenarios::{Context, Follow, Spread, Stopped};
+use peer::sim::scenarios::{Context, Figure, Follow, Panel, Spread, Stopped};
 use peer::units::count;
 use serde::Serialize;
 
+use super::plot;
 use super::results::{number, write_json};
 use super::runner::Runner;
 use crate::choker_program::Starter;
@@ -61,6 +62,9 @@ pub(super) fn run(runner: &mut Runner, flags: &Flags, options: &Tournament) -> R
         runner.run_each("tournament", games, |game, follow| play(game, &players, follow))?;
     let scores = tournament::scores(players.len(), &played);
     print_result(table(&players, &scores, runs))?;
+    if let Some(picture) = &flags.plot {
+        super::write(picture, &plot(&players, &scores, runs)?)?;
+    }
     if let Some(path) = &flags.json {
         write(path, &players, scores, &played)?;
     }
@@ -126,6 +130,21 @@ fn table(players: &[Player], scores: &[Score], runs: u64) -> String {
         writeln!(text, "{}", line.trim_end()).expect("a String takes all");
     }
     text
+}
+
+/// Robustness, and how fast a swarm is: of both, more is better.
+fn plot(players: &[Player], scores: &[Score], runs: u64) -> Result<String> {
+    let point = |score: &Score| {
+        let at = (score.robustness?.mean, score.performance?.mean.recip());
+        Some((players[score.entry].to_string(), at))
+    };
+    let points = scores.iter().filter_map(point).collect();
+    let (x, y) = ("robustness (part of games won)", "the bound over the mean time alone");
+    let panel = Panel::new(x, y, Figure::NamedPoints(points));
+    plot::of_panel(
+        panel,
+        &format!("peer simulate tournament, {runs} runs: the mean of each choker."),
+    )
 }
 
 fn range(Spread { mean, least, most }: Spread) -> String {
