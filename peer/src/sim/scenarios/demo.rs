@@ -235,15 +235,19 @@ pub fn swarm(
     let hosts: Vec<HostId> = members
         .into_iter()
         .map(|member| {
+            let trades = member.role == Role::Peer;
             let config = Config { listen_port: world.config().listen_port, ..common.clone() };
-            world.add_peer(Participant {
+            let host = world.add_peer(Participant {
                 config: member.config(&config),
                 link: LOOPBACK,
                 have: member.have,
                 // In the order in which their threads happen to start.
                 arrives_at: Duration::from_micros(rng.u64(..50_000)),
                 conduct: Conduct::Honest,
-            })
+            });
+            let asks = trades.then(|| world.observer.follow.choker()).flatten();
+            asks.into_iter().for_each(|asks| world.ask_choker(host, asks));
+            host
         })
         .collect();
     if !run_until(&mut world, World::all_complete, LONGEST, |watch| watch.follow)? {

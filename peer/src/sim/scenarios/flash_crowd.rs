@@ -23,6 +23,7 @@ use super::{
     Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Follow, Kind, Measure, Panel,
     Parameter, Parameters, Plan, Progress, Read, Run, Scenario, Series, Stopped, Variation, last,
 };
+use crate::choker::AskChoker;
 use crate::decision::Decision;
 use crate::sim::HostId;
 
@@ -191,5 +192,9 @@ impl Follow for Holders<'_> {
 
     fn progress(&mut self, progress: Progress) -> ControlFlow<()> {
         self.follow.progress(progress)
+    }
+
+    fn choker(&mut self) -> Option<Box<dyn AskChoker>> {
+        self.follow.choker()
     }
 }

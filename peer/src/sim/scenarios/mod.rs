@@ -283,7 +283,13 @@ fn runs<T: Send>(seeds: std::ops::Range<u64>, run: impl Fn(u64) -> T + Sync) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
+    use common::moment::Moment;
+
     use super::*;
+    use crate::decision::Decision;
+    use crate::sim::HostId;
 
     /// Checks a scenario and its variations as a debug build can, and prints what was measured.
     fn check(scenario: Scenario) {
@@ -291,7 +297,7 @@ mod tests {
         let itself = Variation::new("as it is", &[], scenario.runs(), &[Expect::Holds]);
         for variation in std::iter::once(&itself).chain(scenario.variations()) {
             let parameters = fast.with(variation.overrides);
-            let runs = runs(0..variation.runs, |seed| {
+            let runs = runs(0..variation.runs.min(most_runs(scenario)), |seed| {
                 scenario.run(&parameters, &mut Context { seed, follow: &mut () }).unwrap()
             });
             let rows = rows(&runs);
@@ -302,6 +308,16 @@ mod tests {
                 );
             }
             assert!(variation.is_met(&rows), "{scenario}, {}", variation.about);
+        }
+    }
+
+    /// With how many seeds a debug build checks it at most: those that take longest with few.
+    /// `peer simulate all --check` has them all.
+    fn most_runs(scenario: Scenario) -> u64 {
+        match scenario.name {
+            "clustering" | "cohen-2003" | "diversity" | "kurose-ross" | "riders" => 1,
+            "rarest" => 2,
+            _ => scenario.runs(),
         }
     }
 
@@ -322,10 +338,38 @@ mod tests {
 
     each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece seed_capture demo crowd);
 
+    /// A digest of the time, the peer and the text of every decision.
+    #[derive(Default)]
+    struct Decisions(u64);
+
+    impl Follow for Decisions {
+        fn decision(&mut self, at: Moment, host: HostId, decision: &Decision) {
+            let line = serde_json::to_string(&(at, host.0, decision)).unwrap();
+            // FNV-1a.
+            self.0 = line.bytes().fold(self.0, |digest, byte| {
+                (digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+        }
+
+        fn progress(&mut self, _: Progress) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// A change of this number is a change of what peers decide: say why in the commit.
+    #[test]
+    fn the_decisions_of_a_crowd_are_those_of_the_last_commit_to_the_byte() {
+        let mut decisions = Decisions::default();
+        let small = crowd::SCENARIO.short();
+        crowd::SCENARIO.run(&small, &mut Context { seed: 1, follow: &mut decisions }).unwrap();
+        assert_eq!(decisions.0, 0xb7b9_d0fd_60cb_08f4, "{:#x}", decisions.0);
+    }
+
     #[test]
     fn the_same_seed_gives_the_same_run_and_another_seed_another() {
         for scenario in Scenario::ALL {
-            let fast = scenario.short();
+            let mut fast = scenario.short();
+            let _ = fast.set("chunks", "30");
             let runs = runs(1..4, |seed| {
                 scenario.run(&fast, &mut Context { seed: seed / 2, follow: &mut () }).unwrap()
             });

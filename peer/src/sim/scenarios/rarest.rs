@@ -50,9 +50,11 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("strict-priority", "Which chunks in progress go before new ones", "seeds", Kind::StrictPriority),
 ];
 
+/// Random order has to be 8 % later than rarest first, which over eight runs takes 1.156 times F/u_s
+/// and 1.408 times the bound in the mean.
 #[rustfmt::skip]
 const VARIATIONS: &[Variation] = &[
-    Variation::new("chunks in random order", &[("order", "random")], 3, &[Expect::Misses(""), Expect::exceeds(1.46, "all have")]),
+    Variation::new("chunks in random order", &[("order", "random")], 3, &[Expect::exceeds(1.25, "a first copy"), Expect::exceeds(1.52, "all have")]),
     Variation::new("chunks in order", &[("order", "in-order")], 3, &[Expect::exceeds(3.5, "all have")]),
     Variation::new("the first rule of strict priority", &[("strict-priority", "always")], 3, &[Expect::Misses("")]),
 ];

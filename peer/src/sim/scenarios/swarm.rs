@@ -10,6 +10,7 @@ use common::moment::Moment;
 
 use super::Stopped;
 use super::books::{self, Books};
+use crate::choker::AskChoker;
 use crate::decision::Decision;
 use crate::sim::{Conduct, HostId, Link, Observer, Participant, Settings, World};
 use crate::torrent::Config;
@@ -21,6 +22,12 @@ pub trait Follow {
 
     /// How far the run is, now and then. A break ends it.
     fn progress(&mut self, progress: Progress) -> ControlFlow<()>;
+
+    /// A choker outside of the library for the next peer, in place of its own. Seeds and free riders
+    /// keep theirs.
+    fn choker(&mut self) -> Option<Box<dyn AskChoker>> {
+        None
+    }
 }
 
 /// Follows nothing.

@@ -47,6 +47,8 @@ pub struct World<O> {
     ends: Ends,
     /// Haves that a peer is sending.
     haves: Vec<Gathered>,
+    /// Haves that arrived, beyond one for each event.
+    further_haves: u64,
     carried: Carried,
     tracker: Swarms,
     rng: Rng,
@@ -165,6 +167,7 @@ impl<O: Observer> World<O> {
             incomplete: 0,
             ends: Ends::default(),
             haves: Vec::new(),
+            further_haves: 0,
             carried: Carried::default(),
             rng: Rng::with_seed(seed),
         }
@@ -301,9 +304,9 @@ impl<O: Observer> World<O> {
         self.tracker.scrape(&INFO_HASH).unwrap_or_default()
     }
 
-    /// How many events were handled.
+    /// How many events were handled; a have to so many neighbors counts as so many.
     pub fn events(&self) -> u64 {
-        self.queue.handled()
+        self.queue.handled() + self.further_haves
     }
 
     /// The host at this address, be it where it listens or where it dialed from.

@@ -116,6 +116,7 @@ impl<O: Observer> World<O> {
     }
 
     pub(super) fn on_haves_reached(&mut self, piece: PieceIndex, ends: &[PeerKey]) {
+        self.further_haves += ends.len() as u64 - 1;
         ends.iter().for_each(|&end| self.on_reached(end, Item::Message(Message::Have(piece))));
     }
 

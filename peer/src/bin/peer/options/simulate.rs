@@ -61,10 +61,6 @@ pub(crate) struct Tournament {
     /// Chokers by their names, and programs with their arguments [default: all chokers]
     #[arg(value_name = "CHOKER")]
     pub(crate) entries: Vec<Entrant>,
-
-    /// How long a program may take to answer, from 1ms to 10s; else it loses the round
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_timeout)]
-    pub(crate) choker_cmd_timeout: Duration,
 }
 
 /// One entry in a tournament.
@@ -108,6 +104,16 @@ pub(crate) struct Flags {
     #[arg(long, global = true, value_name = "SEED", default_value_t = 0)]
     #[arg(value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
     pub(crate) rng_seed: u64,
+
+    /// Program that chooses in place of the choker of all peers but seeds and free riders, with its
+    /// arguments: docs/write-a-choker.md
+    #[arg(long, global = true, value_name = "COMMAND")]
+    pub(crate) choker_cmd: Option<CommandLine>,
+
+    /// How long a program may take to answer, from 1ms to 10s; else it loses the round
+    #[arg(long, global = true, value_name = "TIME", default_value = "10ms")]
+    #[arg(value_parser = parse_timeout)]
+    pub(crate) choker_cmd_timeout: Duration,
 
     /// Write every measured value of every run to FILE as JSON
     #[arg(long, global = true, value_name = "FILE")]

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::swarm::Swarm;
 use super::visits::{Visit, exponential};
 use super::{Context, Stopped};
-use crate::choker::Strategy;
+use crate::choker::{Strategy, free_rider};
 use crate::picker::{Order, StrictPriority};
 use crate::sim::Link;
 
@@ -257,6 +257,10 @@ impl Class {
             config.strict_priority = self.strict_priority;
             config.max_neighbors = self.neighbors as usize;
         });
+        if !has_everything && self.choker != free_rider::STRATEGY {
+            let asks = swarm.world.observer.follow.choker();
+            asks.into_iter().for_each(|asks| swarm.world.ask_choker(host, asks));
+        }
         if stays.is_finite() && has_everything {
             swarm.world.leave_at(Duration::from_secs_f64(arrives + stays), host);
         } else if stays.is_finite() {

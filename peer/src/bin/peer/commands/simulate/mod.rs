@@ -29,12 +29,13 @@ use peer::sim::scenarios::{Parameters, Scenario, demo};
 use peer::torrent::Config;
 
 use super::swarm::table;
+use crate::choker_program::Starter;
 use crate::node::Ended;
 use crate::options::{Flags, Simulate, What};
 use crate::report::{EventFile, print_result};
 use crate::stop::Stop;
 use results::{Outcome, Results};
-use runner::{Job, Runner, Subject, Watch};
+use runner::{Job, Runner, Subject};
 
 /// Runs what the options say.
 pub(crate) fn run(options: &Simulate) -> Result<Ended> {
@@ -47,7 +48,12 @@ pub(crate) fn run(options: &Simulate) -> Result<Ended> {
     }
     let stop = Stop::on_ctrl_c().context("cannot listen for Ctrl-C")?;
     let events = flags.events.as_deref().map(EventFile::create).transpose()?;
-    let mut runner = Runner::new(stop, events);
+    let starter = flags.choker_cmd.as_ref().map(|command| {
+        let starter = Starter::new(command, "choker-cmd".to_owned(), flags.choker_cmd_timeout);
+        // A wrong name is an error at once.
+        starter.start(1).map(|_| starter)
+    });
+    let mut runner = Runner::new(stop, events, starter.transpose()?);
     let ended = match what {
         What::Swarm if !flags.merge.is_empty() => merged(&runner, flags),
         What::Swarm if flags.check => check_all(&mut runner, flags),
@@ -104,7 +110,7 @@ fn lines_of(text: &str, columns: usize) -> Vec<String> {
 fn swarm(runner: &mut Runner, flags: &Flags) -> Result<Ended> {
     let first = flags.rng_seed;
     for seed in first..first + flags.runs.unwrap_or(1) {
-        let mut watch = Watch::new(runner.stop(), runner.events().filter(|_| seed == first));
+        let mut watch = runner.watch(seed == first);
         let common = Config::new(common::id::PeerId([0; 20]));
         let mut rng = Rng::with_seed(seed);
         match demo::swarm(&Setup::default(), &common, &mut rng, &mut watch) {

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use common::moment::Moment;
 use indicatif::{ProgressBar, ProgressStyle};
+use peer::choker::AskChoker;
 use peer::decision::Decision;
 use peer::sim::HostId;
 use peer::sim::scenarios::{Context, Follow, Parameters, Plan, Progress, Run, Scenario, Stopped};
 use peer::units::size;
 
-use crate::report::EventFile;
+use crate::choker_program::Starter;
+use crate::report::{EventFile, say};
 use crate::stop::Stop;
 
 /// One run.
@@ -34,6 +36,8 @@ pub(super) enum Subject {
 /// Runs jobs, and counts what they cost.
 pub(super) struct Runner {
     stop: Stop,
+    /// Of programs that choose in place of chokers.
+    starter: Option<Starter>,
     /// Until the first run has taken them.
     events: Option<EventFile>,
     /// To report errors at the end.
@@ -43,17 +47,18 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new(stop: Stop, events: Option<EventFile>) -> Self {
+    pub(super) fn new(stop: Stop, events: Option<EventFile>, starter: Option<Starter>) -> Self {
         let written = events.clone();
-        Self { stop, events, written, handled: 0, started: Instant::now() }
+        Self { stop, starter, events, written, handled: 0, started: Instant::now() }
     }
 
     pub(super) fn stop(&self) -> &Stop {
         &self.stop
     }
 
-    pub(super) fn events(&self) -> Option<&EventFile> {
-        self.events.as_ref()
+    /// What follows one run; its decisions are written if it is the first.
+    pub(super) fn watch(&self, is_first: bool) -> Watch<'_> {
+        Watch::new(&self.stop, self.starter.as_ref(), self.events.as_ref().filter(|_| is_first))
     }
 
     /// Another run had so many events.
@@ -85,7 +90,7 @@ impl Runner {
         bar.set_message(what.to_owned());
         let bar = Bar { bar: &bar, what, runs: &Mutex::default() };
         let first_events = self.events.take();
-        let (stop, total) = (&self.stop, jobs.len());
+        let (stop, starter, total) = (&self.stop, self.starter.as_ref(), jobs.len());
         let threads = thread::available_parallelism().map_or(1, usize::from).min(total);
         let queue = &Mutex::new(jobs.into_iter().enumerate());
         let run = &run;
@@ -98,7 +103,7 @@ impl Runner {
                     while !stop.is_stopped() {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                         let Some((number, job)) = next else { break };
-                        let mut watch = Watch::new(stop, events.filter(|_| number == 0));
+                        let mut watch = Watch::new(stop, starter, events.filter(|_| number == 0));
                         watch.bar = Some((bar, number));
                         let result = run(job, &mut watch);
                         bar.done(number);
@@ -180,6 +185,7 @@ impl Bar<'_> {
 /// Follows one run: ends it after Ctrl-C, shows how far it is, and writes its decisions.
 pub(super) struct Watch<'a> {
     stop: &'a Stop,
+    starter: Option<&'a Starter>,
     events: Option<&'a EventFile>,
     bar: Option<(&'a Bar<'a>, usize)>,
     names: BTreeMap<HostId, Arc<str>>,
@@ -190,9 +196,9 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(stop: &'a Stop, events: Option<&'a EventFile>) -> Self {
-        let names = BTreeMap::new();
-        Self { stop, events, bar: None, names, handled: 0, before: 0, started: Instant::now() }
+    fn new(stop: &'a Stop, starter: Option<&'a Starter>, events: Option<&'a EventFile>) -> Self {
+        let (names, started) = (BTreeMap::new(), Instant::now());
+        Self { stop, starter, events, bar: None, names, handled: 0, before: 0, started }
     }
 
     /// How many events there were so far.
@@ -220,5 +226,18 @@ impl Follow for Watch<'_> {
             bar.update(number, progress, self.handled as f64 / time.as_secs_f64() / 1e6);
         }
         if self.stop.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn choker(&mut self) -> Option<Box<dyn AskChoker>> {
+        match self.starter?.start(1) {
+            Ok(programs) => {
+                let program = programs.into_iter().next().expect("one was started");
+                Some(Box::new(program))
+            }
+            Err(error) => {
+                say(format_args!("{error:#}; the peer keeps its own choker"));
+                None
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use peer::choker::{AskChoker, Strategy};
@@ -54,7 +55,8 @@ pub(super) fn run(runner: &mut Runner, flags: &Flags, options: &Tournament) -> R
         !flags.check && flags.write_docs.is_none(),
         "a tournament has no bands to check or to show"
     );
-    let players = players(options)?;
+    ensure!(flags.choker_cmd.is_none(), "a program enters a tournament as one of its entries");
+    let players = players(options, flags.choker_cmd_timeout)?;
     let runs = flags.runs.unwrap_or(RUNS);
     let seeds = flags.rng_seed..flags.rng_seed + runs;
     let games = seeds.flat_map(|seed| tournament::games(players.len(), seed)).collect();
@@ -72,7 +74,7 @@ pub(super) fn run(runner: &mut Runner, flags: &Flags, options: &Tournament) -> R
 }
 
 /// The players, of whom each program was started once, so that a wrong name is an error at once.
-fn players(options: &Tournament) -> Result<Vec<Player>> {
+fn players(options: &Tournament, timeout: Duration) -> Result<Vec<Player>> {
     let all = || Strategy::ALL.iter().copied().map(Entrant::Named).collect();
     let entries = if options.entries.is_empty() { all() } else { options.entries.clone() };
     ensure!(entries.len() > 1, "a tournament needs at least two chokers");
@@ -82,7 +84,7 @@ fn players(options: &Tournament) -> Result<Vec<Player>> {
             Entrant::Named(strategy) => Player::Named(strategy),
             Entrant::Program(command) => {
                 let name = command.to_string();
-                let starter = Starter::new(&command, name.clone(), options.choker_cmd_timeout);
+                let starter = Starter::new(&command, name.clone(), timeout);
                 starter.start(1).with_context(|| format!("`{name}` is no choker by name"))?;
                 Player::Program { name, starter }
             }
