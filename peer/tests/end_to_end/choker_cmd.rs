@@ -37,6 +37,26 @@ fn the_choker_in_python_chooses_for_all_but_the_free_rider() {
     assert!(!said.contains("choker-cmd"), "{said}");
 }
 
+#[test]
+#[ignore = "needs python3"]
+fn the_choker_in_python_chooses_in_the_simulator_for_all_but_riders_and_seeds() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/python/my_choker.py");
+    let scene = Scene::new();
+    let events = scene.path("events.jsonl");
+    let scenario = ["simulate", "riders", "--peers", "6", "--riders", "2", "--chunks", "40"];
+    let mut command = peer(&scenario);
+    command.args(["--seeds", "1", "--runs", "1", "--choker-cmd-timeout", "10s", "--choker-cmd"]);
+    let program = format!("python3 {}", path.display());
+    let ended = Program::start("peer simulate", command.arg(program).arg("--events").arg(&events));
+    let ended = ended.end();
+    assert!(ended.code == Some(0) && ended.stderr.is_empty(), "{ended:?}");
+    let events = fs::read_to_string(events).unwrap();
+    let chosen = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let chosen = chosen.filter(|event| event["why"] == "other");
+    let by: BTreeSet<_> = chosen.map(|event| event["own"].to_string()).collect();
+    assert_eq!(by.len(), 4, "{by:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_swarm_completes_in_spite_of_programs_that_are_no_chokers() {
