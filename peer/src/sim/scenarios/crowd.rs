@@ -1,11 +1,12 @@
 //! `crowd`: a swarm of any size, for what a run costs.
 //!
 //! It reproduces nothing that is published; the set-up is ours. N peers arrive evenly over ten
-//! minutes, and each leaves five minutes after it has everything. The bound of K&R 2.5 for peers
-//! that arrive over time: until the last of them has everything, N·F bytes have to be uploaded, and a
-//! peer uploads at most u from its arrival on. So T is at least the time at which
-//! u_s·T + (the sum over the peers of u·(T - arrival)) = N·F, and no less than the last peer takes
-//! at the rate of its downlink.
+//! minutes, and each leaves five minutes after it has everything.
+//!
+//! Source: Kurose & Ross 2.5, whose bound is derived here for peers that arrive over time. Until the
+//! last of them has everything, N·F bytes have to be uploaded, and a peer uploads at most u from its
+//! arrival on. So T is at least the time at which u_s·T + (the sum over the peers of
+//! u·(T - arrival)) = N·F, and the last peer takes at least F/d from its arrival on.
 
 use std::time::Duration;
 

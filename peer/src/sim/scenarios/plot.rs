@@ -23,8 +23,6 @@ pub enum Figure {
     LinesOverDoublings(Vec<Series>),
     /// Values on their own.
     Points(Vec<Series>),
-    /// One value of each name, which stands beside it.
-    NamedPoints(Vec<(String, (f64, f64))>),
     /// A square of parts of 1.
     HeatMap(HeatMap),
     /// What is the case from one time to another.

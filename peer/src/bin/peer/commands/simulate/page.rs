@@ -94,7 +94,6 @@ fn alternative(run: &Run) -> String {
             Figure::Lines(series) | Figure::LinesOverDoublings(series) | Figure::Points(series) => {
                 series.iter().map(|series| series.name.as_str()).collect()
             }
-            Figure::NamedPoints(points) => points.iter().map(|(name, _)| name.as_str()).collect(),
             Figure::HeatMap(map) => map.names.iter().map(String::as_str).collect(),
             Figure::Timeline(timeline) => timeline.shades.iter().map(String::as_str).collect(),
         };

@@ -104,10 +104,7 @@ fn svg(panels: &[Panel], caption: &str) -> Result<String> {
 fn height(panel: &Panel) -> i32 {
     let rows = |rows: &[String]| i32::try_from(rows.len()).expect("there are few rows");
     match &panel.figure {
-        Figure::Lines(_)
-        | Figure::LinesOverDoublings(_)
-        | Figure::Points(_)
-        | Figure::NamedPoints(_) => 420,
+        Figure::Lines(_) | Figure::LinesOverDoublings(_) | Figure::Points(_) => 420,
         Figure::HeatMap(map) => 3 * MARGIN + 2 * LINE + CELL.1 * rows(&map.names),
         Figure::Timeline(timeline) => 2 * MARGIN + X_LABELS + ROW * rows(&timeline.rows),
     }
@@ -118,7 +115,6 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel) -> Result<()> 
         Figure::Lines(series) => axes(area, panel, series, true, LINEAR),
         Figure::LinesOverDoublings(series) => axes(area, panel, series, true, DOUBLINGS),
         Figure::Points(series) => axes(area, panel, series, false, LINEAR),
-        Figure::NamedPoints(points) => named_points(area, panel, points),
         Figure::HeatMap(map) => heat_map(area, panel, map),
         Figure::Timeline(timeline) => draw_timeline(area, panel, timeline),
     }
@@ -197,45 +193,6 @@ fn axes(
             })?;
         }
     }
-    Ok(())
-}
-
-/// Points with their names, over two axes from 0 to a little over 1.
-fn named_points(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    panel: &Panel,
-    points: &[(String, (f64, f64))],
-) -> Result<()> {
-    let mut chart = ChartBuilder::on(area)
-        .margin(MARGIN)
-        .x_label_area_size(X_LABELS)
-        .y_label_area_size(Y_LABELS)
-        .build_cartesian_2d(0.0..1.15, 0.0..1.15)?;
-    chart
-        .configure_mesh()
-        .x_labels(10)
-        .y_labels(10)
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(BLACK)
-        .label_style((FONT, 17))
-        .axis_desc_style((FONT, 18))
-        .x_desc(&panel.x)
-        .y_desc(&panel.y)
-        .x_label_formatter(&|x| plain(*x))
-        .y_label_formatter(&|y| plain(*y))
-        .draw()?;
-    // Of neighbors from left to right the names stand above and below by turns, in two heights each.
-    let mut points: Vec<_> = points.iter().collect();
-    points.sort_by(|(_, (x, _)), (_, (other, _))| x.total_cmp(other));
-    let heights = [-14, 16, -30, 32];
-    chart.draw_series(points.iter().zip(heights.into_iter().cycle()).map(
-        |((name, at), height)| {
-            let label = Text::new(name.clone(), (0, height), text(15, HPos::Center));
-            EmptyElement::at(*at) + label
-        },
-    ))?;
-    chart.draw_series(points.iter().map(|(_, at)| marker(*at, 0)))?;
     Ok(())
 }
 
@@ -359,12 +316,12 @@ fn shade(number: usize) -> RGBColor {
     SHADES[number % SHADES.len()]
 }
 
-/// Another shape for each series.
+/// Another shape for each series, and for the next four the shapes in other shades.
 fn marker<C, DB: DrawingBackend>(
     at: C,
     number: usize,
 ) -> <EmptyElement<C, DB> as Add<Polygon<(i32, i32)>>>::Output {
-    let corners = MARKERS[number % MARKERS.len()];
+    let corners = MARKERS[(number + number / SHADES.len()) % MARKERS.len()];
     EmptyElement::at(at) + Polygon::new(corners, shade(number))
 }
 

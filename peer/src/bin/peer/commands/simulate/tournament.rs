@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use peer::choker::{AskChoker, Strategy};
 use peer::sim::scenarios::tournament::{self, Game, Lineup, Played, RUNS, Score, Side};
-use peer::sim::scenarios::{Context, Figure, Follow, Panel, Spread, Stopped};
+use peer::sim::scenarios::{Context, Figure, Follow, Panel, Series, Spread, Stopped};
 use peer::units::count;
 use serde::Serialize;
 
@@ -138,11 +138,11 @@ fn table(players: &[Player], scores: &[Score], runs: u64) -> String {
 fn plot(players: &[Player], scores: &[Score], runs: u64) -> Result<String> {
     let point = |score: &Score| {
         let at = (score.robustness?.mean, score.performance?.mean.recip());
-        Some((players[score.entry].to_string(), at))
+        Some(Series::measured(players[score.entry].to_string(), vec![at]))
     };
     let points = scores.iter().filter_map(point).collect();
     let (x, y) = ("robustness (part of games won)", "the bound over the mean time alone");
-    let panel = Panel::new(x, y, Figure::NamedPoints(points));
+    let panel = Panel::new(x, y, Figure::Points(points));
     plot::of_panel(
         panel,
         &format!("peer simulate tournament, {runs} runs: the mean of each choker."),
