@@ -16,7 +16,7 @@ use super::{plot, write as write_file};
 const BEGINNING: &str = "\
 # What the simulator reproduces
 
-`peer simulate` runs the peers of the network in virtual time: the same code decides whom to serve and what to request, and a
+`peer simulate` runs the peers of the network in virtual time: the same code decides which peers to serve and what to request, and a
 simulated network carries the blocks. Each scenario below holds the simulator against a result that is published or that
 follows from a formula. `peer simulate --list` lists them, `peer simulate NAME` runs one, and `peer simulate NAME --help` names
 its parameters, so that you can ask what comes out with others.

@@ -73,7 +73,7 @@ pub(super) fn run(runner: &mut Runner, flags: &Flags, options: &Tournament) -> R
     Ok(if runner.stop().is_stopped() { Ended::Incomplete } else { Ended::Complete })
 }
 
-/// The players, of whom each program was started once, so that a wrong name is an error at once.
+/// The players. Each program is started once, so that a wrong name is an error at once.
 fn players(options: &Tournament, timeout: Duration) -> Result<Vec<Player>> {
     let all = || Strategy::ALL.iter().copied().map(Entrant::Named).collect();
     let entries = if options.entries.is_empty() { all() } else { options.entries.clone() };
