@@ -2,8 +2,10 @@
 //!
 //! | File | What is in it |
 //! |---|---|
-//! | `world/mod.rs` | the event queue, the clock, the tracker; performs outputs |
+//! | `world/mod.rs` | the clock, the tracker, the hosts; performs outputs |
 //! | `world/network.rs` | connections: dials, messages in order, blocks |
+//! | `world/ends.rs` | the ends of all connections, by their keys |
+//! | `world/queue.rs` | what happens next |
 //! | `participant.rs` | the peers that take part |
 //! | `observe.rs` | which of their decisions are kept |
 //! | `scenarios/` | published and derived results, reproduced |
