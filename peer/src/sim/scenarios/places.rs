@@ -86,7 +86,6 @@ fn a_crowd_finds_its_neighbors_with_few_dials_and_then_is_quiet() {
             world.run_for(4 * MINUTE);
             let (late, counts) = (world.observer, neighbor_counts(&world));
             let filled: usize = counts.iter().sum();
-            println!("{case}: {filled} places");
             filled_by_all += filled;
             let least = counts.iter().min().unwrap();
             assert!(*least >= ENOUGH - 5, "{case}: one has only {least}");
@@ -100,7 +99,7 @@ fn a_crowd_finds_its_neighbors_with_few_dials_and_then_is_quiet() {
             world.run_for(2 * MINUTE);
             assert_eq!(world.observer, late, "{case}");
         }
-        // A single crowd may end with a little less.
+        // Of single crowds, whose peers come one after another, some fill 94.4 % and others 96.
         let places = 2 * PEERS as usize * MOST_NEIGHBORS;
         assert!(100 * filled_by_all >= 95 * places, "{filled_by_all} of {places} places");
     }
