@@ -121,7 +121,7 @@ impl Plan {
         let of_class = |class: &Class| {
             let neighbors = u64::from(class.neighbors).min(peers);
             let neighbors = neighbors * (NEIGHBOR_MEMORY + chunks / 8);
-            class.peers() * (neighbors + chunks * CHUNK_MEMORY + peers * PEER_MEMORY)
+            class.peers() * (neighbors + chunks * CHUNK_MEMORY)
         };
         self.classes.iter().map(of_class).sum()
     }
@@ -238,11 +238,8 @@ const MOST_MEMORY: u64 = 3_000_000_000;
 /// Bytes that a peer takes for each neighbor, beside what that has.
 const NEIGHBOR_MEMORY: u64 = 2000;
 
-/// Bytes that a peer takes for each chunk: what has arrived of it, and how many neighbors have it.
+/// Bytes that a peer takes for each chunk: how many neighbors have it, and what has arrived of it.
 const CHUNK_MEMORY: u64 = 24;
-
-/// Bytes that the books of a peer take for each other peer: how often it was unchoked.
-const PEER_MEMORY: u64 = 4;
 
 #[cfg(test)]
 mod tests {
