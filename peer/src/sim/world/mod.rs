@@ -258,13 +258,12 @@ impl<O: Observer> World<O> {
     pub fn run_until(&mut self, is_so: impl Fn(&Self) -> bool, at_most: Duration) -> bool {
         let end = self.now + at_most;
         while !is_so(self) {
-            match self.queue.next_at() {
-                Some(at) if at <= end => self.step(),
-                Some(_) | None => {
-                    self.now = end;
-                    return false;
-                }
-            }
+            let Some((at, event)) = self.queue.pop_until(end) else {
+                self.now = end;
+                return false;
+            };
+            self.now = at;
+            self.happens(event);
         }
         true
     }
@@ -314,9 +313,7 @@ impl<O: Observer> World<O> {
         host_with(address).filter(|host| (host.0 as usize) < self.hosts.len())
     }
 
-    fn step(&mut self) {
-        let Some((at, event)) = self.queue.pop() else { return };
-        self.now = at;
+    fn happens(&mut self, event: Scheduled) {
         match event {
             Scheduled::Arrives(host) => {
                 // It may have left before it came.

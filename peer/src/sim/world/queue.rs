@@ -93,23 +93,21 @@ impl<T> EventQueue<T> {
         }
     }
 
-    /// When the next event is due.
-    pub(super) fn next_at(&self) -> Option<Moment> {
-        let lane = self.next_lane().and_then(|lane| self.lanes[lane].waiting.front());
-        let other = self.others.peek().map(|Reverse(due)| due);
-        lane.into_iter().chain(other).map(|due| due.at).min()
-    }
-
-    /// The next event, and when it is due.
-    pub(super) fn pop(&mut self) -> Option<(Moment, T)> {
+    /// The next event and when it is due, if that is not after `end`.
+    pub(super) fn pop_until(&mut self, end: Moment) -> Option<(Moment, T)> {
         let lane = self.next_lane();
         let in_lane = lane.and_then(|lane| self.lanes[lane].waiting.front());
         let other = self.others.peek().map(|Reverse(due)| due);
-        let due = match (lane, other) {
-            (Some(lane), other) if other.is_none_or(|other| in_lane < Some(other)) => {
-                self.lanes[lane].waiting.pop_front()
-            }
-            (Some(_) | None, _) => self.others.pop().map(|Reverse(due)| due),
+        let (lane, next) = match (in_lane, other) {
+            (Some(in_lane), other) if other.is_none_or(|other| in_lane < other) => (lane, in_lane),
+            (_, other) => (None, other?),
+        };
+        if next.at > end {
+            return None;
+        }
+        let due = match lane {
+            Some(lane) => self.lanes[lane].waiting.pop_front(),
+            None => self.others.pop().map(|Reverse(due)| due),
         }?;
         self.waiting -= 1;
         Some((due.at, due.event))
@@ -140,6 +138,8 @@ mod tests {
 
     use super::*;
 
+    const NANO: Duration = Duration::from_nanos(1);
+
     proptest! {
         #[test]
         fn events_come_in_order_of_their_times_and_simultaneous_ones_as_they_were_scheduled(
@@ -159,15 +159,18 @@ mod tests {
                 expected.insert((now + after, number), ());
                 if pops {
                     let next = expected.pop_first().map(|((at, event), ())| (at, event));
-                    prop_assert_eq!(queue.next_at(), next.map(|(at, _)| at));
-                    prop_assert_eq!(queue.pop(), next);
-                    now = next.map_or(now, |(at, _)| at);
+                    if let Some((at, _)) = next {
+                        let before = Moment::START + (at - Moment::START).saturating_sub(NANO);
+                        prop_assert!(at == Moment::START || queue.pop_until(before).is_none());
+                        prop_assert_eq!(queue.pop_until(at), next);
+                        now = at;
+                    }
                 }
             }
             while let Some(((at, event), ())) = expected.pop_first() {
-                prop_assert_eq!(queue.pop(), Some((at, event)));
+                prop_assert_eq!(queue.pop_until(at), Some((at, event)));
             }
-            prop_assert_eq!(queue.pop(), None);
+            prop_assert_eq!(queue.pop_until(now + Duration::from_secs(3600)), None);
         }
     }
 }
