@@ -34,7 +34,7 @@ pub const SCENARIO: Scenario = Scenario {
         run,
         runs: 8,
         variations: VARIATIONS,
-        short: &[],
+        short: &[("peers", "40")],
     },
 };
 
