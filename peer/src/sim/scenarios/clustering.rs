@@ -40,8 +40,10 @@ pub const SCENARIO: Scenario = Scenario {
 const PARAMETERS: &[Parameter] = &[
     Parameter::new("seed-upload", "What the seed uploads", "200KB", Kind::Rate),
     Parameter::new("chunks", "Chunks of 256 KiB in the file", "453", Kind::Count(1, 100_000)),
-    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::CHOKER,
     Parameter::new("strict-priority", "Which chunks in progress go before new ones", "seeds", Kind::StrictPriority),
+    Parameter::neighbors("80"),
+    Parameter::ORDER,
 ];
 
 #[rustfmt::skip]
@@ -125,23 +127,16 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
     Ok(Run { seed, measures, plot, digest: books.digest })
 }
 
-fn plan(parameters: &Parameters) -> Plan {
-    let configure = |class| Class {
-        choker: parameters.choker("choker"),
-        strict_priority: parameters.strict_priority("strict-priority"),
-        ..class
-    };
-    classes(parameters, configure)
-}
-
 /// A seed, and the peers of each class.
-pub(super) fn classes(parameters: &Parameters, configure: impl Fn(Class) -> Class) -> Plan {
+pub(super) fn plan(parameters: &Parameters) -> Plan {
     let scaled = |rate| u64::from(SCALE) * rate;
-    let peers = CLASSES.iter().map(|&(name, count, upload)| {
-        let class = Class::new(name, scaled(upload), scaled(DOWN));
-        configure(Class { count: Some(count), stays: Stay::For(Time::ZERO), ..class })
+    let peers = CLASSES.iter().map(|&(name, count, upload)| Class {
+        count: Some(count),
+        strict_priority: parameters.strict_priority("strict-priority"),
+        stays: Stay::For(Time::ZERO),
+        ..Class::of(parameters, name, scaled(upload), scaled(DOWN))
     });
-    let seed = Class::seed(scaled(parameters.rate("seed-upload")), scaled(DOWN));
+    let seed = Class::seed_of(parameters, scaled(parameters.rate("seed-upload")), scaled(DOWN));
     Plan::new(parameters.count("chunks"), SCALE * 256 * 1024)
         .classes([seed].into_iter().chain(peers).collect::<Vec<_>>())
 }

@@ -55,9 +55,11 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("chunks", "Chunks in the file", "64", Kind::Count(1, 100_000)),
     Parameter::new("chunk-size", "Size of a chunk", "128KiB", Kind::ChunkSize),
     Parameter::new("download", "What a peer can download, in u", "2", Kind::Number(1.0, 1000.0)),
-    Parameter::new("neighbors", "Neighbors that a peer may have", "20", Kind::Count(2, 1000)),
+    Parameter::neighbors("20"),
     Parameter::new("seed-upload", "What the first seed uploads, in u; it stays", "4", Kind::Number(0.1, 1e4)),
     Parameter::new("time", "Seconds of the whole run", "28800", Kind::Number(600.0, 1e6)),
+    Parameter::CHOKER,
+    Parameter::ORDER,
 ];
 
 #[rustfmt::skip]
@@ -133,21 +135,19 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
 fn plan(parameters: &Parameters) -> Plan {
     let (chunks, chunk_size) = (parameters.count("chunks"), parameters.chunk_size("chunk-size"));
-    let (neighbors, time) = (parameters.count("neighbors"), parameters.seconds("time"));
+    let time = parameters.seconds("time");
     let upload = f64::from(chunks) * f64::from(chunk_size) / parameters.number("file-time");
     let of_upload = |times: f64| (times * upload).ceil() as u64;
     let down = of_upload(parameters.number("download"));
-    let seed =
-        Class { neighbors, ..Class::seed(of_upload(parameters.number("seed-upload")), down) };
+    let seed = Class::seed_of(parameters, of_upload(parameters.number("seed-upload")), down);
     let peer = Class {
         arrives: Arrivals::Poisson {
             rate: parameters.number("arrivals"),
             until: Time(time),
             decay: Some(Time(parameters.seconds("decay"))),
         },
-        neighbors,
         stays: Stay::Exponential(Time(parameters.seconds("stays"))),
-        ..Class::new("peer", of_upload(1.0), down)
+        ..Class::of(parameters, "peer", of_upload(1.0), down)
     };
     Plan::new(chunks, chunk_size).classes([seed, peer]).lasts(time)
 }

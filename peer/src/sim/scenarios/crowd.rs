@@ -43,13 +43,14 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("seeds", "Peers that have everything from the start on", "2", Kind::Count(1, 1000)),
     Parameter::new("chunks", "Chunks in the file", "128", Kind::Count(1, 100_000)),
     Parameter::new("chunk-size", "Size of a chunk", "256KiB", Kind::ChunkSize),
-    Parameter::new("neighbors", "Neighbors that a peer may have", "55", Kind::Count(2, 1000)),
+    Parameter::neighbors("55"),
     Parameter::new("upload", "u, what each peer uploads", "100KB", Kind::Rate),
     Parameter::new("download", "What each peer can download", "800KB", Kind::Rate),
     Parameter::new("seed-upload", "What each seed uploads", "1MB", Kind::Rate),
     Parameter::new("arrivals", "Seconds in which the peers arrive, evenly", "600", Kind::Number(0.0, 1e6)),
     Parameter::new("stays", "Seconds that a peer stays once it has everything", "300", Kind::Number(0.0, 1e6)),
-    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::CHOKER,
+    Parameter::ORDER,
 ];
 
 /// When the last peer has everything, over the bound.
@@ -59,20 +60,16 @@ const LAST: Band = Band::new(1.0, 1.3);
 const EVERY: Duration = Duration::from_secs(20);
 
 fn plan(parameters: &Parameters) -> Plan {
-    let neighbors = parameters.count("neighbors");
     let down = parameters.rate("download");
     let seed = Class {
         count: Some(parameters.count("seeds")),
-        neighbors,
-        ..Class::seed(parameters.rate("seed-upload"), down)
+        ..Class::seed_of(parameters, parameters.rate("seed-upload"), down)
     };
     let peer = Class {
         count: Some(parameters.count("peers")),
-        choker: parameters.choker("choker"),
-        neighbors,
         arrives: Arrivals::Evenly(Time(parameters.seconds("arrivals"))),
         stays: Stay::For(Time(parameters.seconds("stays"))),
-        ..Class::new("peer", parameters.rate("upload"), down)
+        ..Class::of(parameters, "peer", parameters.rate("upload"), down)
     };
     Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size")).classes([seed, peer])
 }

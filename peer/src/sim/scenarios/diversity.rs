@@ -20,8 +20,8 @@ use super::plot::cumulated;
 use super::rare;
 use super::swarm::Swarm;
 use super::{
-    Accept, Anchor, Band, Class, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
-    Parameters, Plan, Read, Run, Scenario, Series, Stopped, Variation,
+    Accept, Anchor, Band, Context, Entry, Expect, Figure, Kind, Measure, Panel, Parameter,
+    Parameters, Read, Run, Scenario, Series, Stopped, Variation,
 };
 use crate::sim::HostId;
 
@@ -39,7 +39,7 @@ pub const SCENARIO: Scenario = Scenario {
         },
         source: include_str!("diversity.rs"),
         parameters: PARAMETERS,
-        plan: Some(plan),
+        plan: Some(clustering::plan),
         run,
         runs: 3,
         variations: VARIATIONS,
@@ -51,8 +51,10 @@ pub const SCENARIO: Scenario = Scenario {
 const PARAMETERS: &[Parameter] = &[
     Parameter::new("seed-upload", "What the seed uploads", "2MB", Kind::Rate),
     Parameter::new("chunks", "Chunks of 256 KiB in the file", "453", Kind::Count(20, 100_000)),
-    Parameter::new("order", "In which order the peers begin chunks", "rarest-first", Kind::Order),
+    Parameter::ORDER,
     Parameter::new("strict-priority", "Which chunks in progress go before new ones", "seeds", Kind::StrictPriority),
+    Parameter::neighbors("80"),
+    Parameter::CHOKER,
 ];
 
 #[rustfmt::skip]
@@ -118,7 +120,7 @@ impl Watched {
 #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
 fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stopped> {
     let seed = context.seed;
-    let (mut swarm, joined) = plan(parameters).swarm(context)?;
+    let (mut swarm, joined) = clustering::plan(parameters).swarm(context)?;
     let leechers: Vec<HostId> = joined[1..].iter().flatten().map(|peer| peer.host).collect();
     let watch = |&host: &HostId| Watched {
         host,
@@ -157,14 +159,6 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
         Panel::new("a/b, interesting part of the time", "part of the pairs of neighbors", pairs),
     ];
     Ok(Run { seed, measures, plot, digest: swarm.world.observer.digest })
-}
-
-fn plan(parameters: &Parameters) -> Plan {
-    clustering::classes(parameters, |class| Class {
-        order: parameters.order("order"),
-        strict_priority: parameters.strict_priority("strict-priority"),
-        ..class
-    })
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

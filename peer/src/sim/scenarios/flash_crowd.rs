@@ -56,7 +56,9 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("chunks", "M, in how many chunks the file is divided", "1,4,16,64,256", Kind::Counts(1, 1 << 20)),
     Parameter::new("chunk-size", "Size of a chunk; F is all of them", "256KiB", Kind::ChunkSize),
     Parameter::new("upload", "u, what the seed and each peer upload", "40960B", Kind::Rate),
-    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::CHOKER,
+    Parameter::neighbors("80"),
+    Parameter::ORDER,
 ];
 
 #[rustfmt::skip]
@@ -141,11 +143,10 @@ fn plan(parameters: &Parameters, chunks: u32) -> Plan {
     let upload = parameters.rate("upload");
     let peer = Class {
         count: Some(parameters.count("peers")),
-        choker: parameters.choker("choker"),
-        ..Class::new("peer", upload, DOWN * upload)
+        ..Class::of(parameters, "peer", upload, DOWN * upload)
     };
     Plan::new(chunks, parameters.chunk_size("chunk-size"))
-        .classes([Class::seed(upload, DOWN * upload), peer])
+        .classes([Class::seed_of(parameters, upload, DOWN * upload), peer])
 }
 
 fn distribute(plan: &Plan, chunk_time: f64, context: &mut Context<'_>) -> Result<Outcome, Stopped> {

@@ -61,12 +61,13 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("chunks", "Chunks in the file", "96", Kind::Count(1, 100_000)),
     Parameter::new("chunk-size", "Size of a chunk", "128KiB", Kind::ChunkSize),
     Parameter::new("download", "What a peer can download, in u", "20", Kind::Number(1.0, 1000.0)),
-    Parameter::new("neighbors", "Neighbors that a peer may have", "20", Kind::Count(2, 1000)),
-    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::neighbors("20"),
+    Parameter::CHOKER,
     Parameter::new("seed-upload", "What the seed of the start uploads, in u", "4", Kind::Number(0.1, 1e4)),
     Parameter::new("seed-leaves", "Seconds from the start to its departure", "3600", Kind::Number(1.0, 1e6)),
     Parameter::new("warm-up", "Seconds from the start that are not measured", "5400", Kind::Number(0.0, 1e6)),
     Parameter::new("time", "Seconds of the whole run", "14400", Kind::Number(60.0, 1e6)),
+    Parameter::ORDER,
 ];
 
 /// The server of the control uploads the file 50 times in F/u, in which λ·F/u peers arrive: 60 and 120.
@@ -165,20 +166,17 @@ fn upload(parameters: &Parameters) -> f64 {
 /// The seed of the start, and peers that come at this rate and stay for a time with this mean.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rates are positive")]
 fn plan(parameters: &Parameters, rate: f64, stay: f64) -> Plan {
-    let (neighbors, time) = (parameters.count("neighbors"), parameters.seconds("time"));
+    let time = parameters.seconds("time");
     let of_upload = |times: f64| (times * upload(parameters)) as u64;
     let down = of_upload(parameters.number("download"));
     let seed = Class {
-        neighbors,
         stays: Stay::For(Time(parameters.seconds("seed-leaves"))),
-        ..Class::seed(of_upload(parameters.number("seed-upload")), down)
+        ..Class::seed_of(parameters, of_upload(parameters.number("seed-upload")), down)
     };
     let peer = Class {
         arrives: Arrivals::Poisson { rate, until: Time(time), decay: None },
-        choker: parameters.choker("choker"),
-        neighbors,
         stays: Stay::Exponential(Time(Duration::from_secs_f64(stay))),
-        ..Class::new("peer", of_upload(1.0), down)
+        ..Class::of(parameters, "peer", of_upload(1.0), down)
     };
     Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
         .classes([seed, peer])

@@ -50,6 +50,7 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("serves", "s, the peers that it serves", "5", Kind::Count(1, 1000)),
     Parameter::new("band", "Half the width of the band around what is predicted", "0.08", Kind::Number(0.0, 1.0)),
     Parameter::new("time", "Seconds to trade", "6000", Kind::Number(60.0, 1e6)),
+    Parameter::ORDER,
 ];
 
 /// 1500 s are too short, but where nothing is drawn.
@@ -141,7 +142,8 @@ fn plan(parameters: &Parameters) -> Plan {
     let peer = |name| {
         let usual = Class::new(name, UPLOAD, 20 * UPLOAD);
         // Every peer is a neighbor of every other.
-        Class { neighbors: usual.neighbors.max((contributors + riders) * 4 / 3 + 1), ..usual }
+        let neighbors = usual.neighbors.max((contributors + riders) * 4 / 3 + 1);
+        Class { neighbors, order: parameters.order("order"), ..usual }
     };
     let contributor = Class {
         count: Some(contributors),

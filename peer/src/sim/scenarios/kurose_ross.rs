@@ -49,8 +49,9 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("upload", "u, what each peer uploads; by default F/u is an hour", "43690B", Kind::Rate),
     Parameter::new("seed-upload", "u_s, what the seed uploads", "436900B", Kind::Rate),
     Parameter::new("download", "d, what each peer can download", "4369000B", Kind::Rate),
-    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
-    Parameter::new("order", "In which order the peers begin chunks", "rarest-first", Kind::Order),
+    Parameter::CHOKER,
+    Parameter::ORDER,
+    Parameter::neighbors("80"),
 ];
 
 #[rustfmt::skip]
@@ -123,11 +124,10 @@ fn plan(parameters: &Parameters, peers: u32, choker: Strategy) -> Plan {
     let peer = Class {
         count: Some(peers),
         choker,
-        order: parameters.order("order"),
-        ..Class::new("peer", parameters.rate("upload"), down)
+        ..Class::of(parameters, "peer", parameters.rate("upload"), down)
     };
     Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
-        .classes([Class::seed(parameters.rate("seed-upload"), down), peer])
+        .classes([Class::seed_of(parameters, parameters.rate("seed-upload"), down), peer])
 }
 
 /// When the last peer had everything, in seconds, and the digest of the run.

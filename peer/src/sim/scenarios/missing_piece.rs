@@ -69,8 +69,10 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("seed-upload", "U_s, chunks a second that the seed uploads", "0.1", Kind::Number(0.001, 1000.0)),
     Parameter::new("upload", "Chunks a second that each peer uploads", "0.5", Kind::Number(0.001, 1000.0)),
     Parameter::new("stays", "For how many uploads a peer stays when it has everything", "0", Kind::Number(0.0, 1e6)),
-    Parameter::new("order", "In which order the peers begin chunks", "rarest-first", Kind::Order),
+    Parameter::ORDER,
     Parameter::new("time", "Seconds", "1500", Kind::Number(60.0, 1e6)),
+    Parameter::neighbors("80"),
+    Parameter::CHOKER,
 ];
 
 #[rustfmt::skip]
@@ -161,9 +163,8 @@ fn plan(parameters: &Parameters, lambda: f64) -> Plan {
     let up = rate(upload, chunk_size);
     let stays = Duration::from_secs_f64(parameters.number("stays") / upload);
     let peer = |name| Class {
-        order: parameters.order("order"),
         stays: Stay::For(Time(stays)),
-        ..Class::new(name, up, DOWN * up)
+        ..Class::of(parameters, name, up, DOWN * up)
     };
     let club = Class {
         count: Some(parameters.count("club")),

@@ -338,6 +338,25 @@ mod tests {
 
     each_holds!(kurose_ross free_rider clustering rarest fluid diversity riders cohen_2003 synchronised flash_crowd missing_piece seed_capture demo crowd);
 
+    #[test]
+    fn every_plan_has_the_neighbors_the_choker_and_the_order_that_a_user_names() {
+        for scenario in Scenario::ALL.iter().filter(|scenario| scenario.rule.plan.is_some()) {
+            let mut parameters = Parameters::of(scenario.parameters());
+            parameters.set("choker", "random").unwrap();
+            parameters.set("order", "in-order").unwrap();
+            // In `free-rider` every peer is a neighbor of every other.
+            let few = parameters.set("neighbors", "7").is_ok();
+            assert!(few || scenario.name == "free-rider", "{scenario}");
+            let classes = scenario.plan(&parameters).unwrap().classes;
+            let named = |class: &Class| class.choker.name == "random";
+            assert!(classes.iter().any(named), "{scenario}");
+            let leechers =
+                || classes.iter().filter(|class| class.begins_with != Begins::Everything);
+            assert!(leechers().all(|class| class.order.name == "in-order"), "{scenario}");
+            assert!(!few || leechers().all(|class| class.neighbors == 7), "{scenario}");
+        }
+    }
+
     /// A digest of the time, the peer and the text of every decision.
     #[derive(Default)]
     struct Decisions(u64);

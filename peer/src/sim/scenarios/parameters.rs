@@ -35,6 +35,18 @@ impl Parameter {
     ) -> Self {
         Self { name, about, default, kind }
     }
+
+    /// How many neighbors a peer may have.
+    pub const fn neighbors(default: &'static str) -> Self {
+        Self::new("neighbors", "Neighbors that a peer may have", default, Kind::Count(2, 1000))
+    }
+
+    /// The choker of those peers that are neither seeds nor free riders.
+    pub const CHOKER: Self = Self::new("choker", "Choker of the peers", "textbook", Kind::Choker);
+
+    /// The order of all peers.
+    pub const ORDER: Self =
+        Self::new("order", "In which order the peers begin chunks", "rarest-first", Kind::Order);
 }
 
 /// What a parameter can be.

@@ -46,8 +46,10 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("chunks", "Chunks in the file", "200", Kind::Count(1, 100_000)),
     Parameter::new("chunk-size", "Size of a chunk", "256KiB", Kind::ChunkSize),
     Parameter::new("upload", "u = u_s, what each peer and the seed upload", "163840B", Kind::Rate),
-    Parameter::new("order", "In which order the peers begin chunks", "rarest-first", Kind::Order),
+    Parameter::ORDER,
     Parameter::new("strict-priority", "Which chunks in progress go before new ones", "seeds", Kind::StrictPriority),
+    Parameter::neighbors("80"),
+    Parameter::CHOKER,
 ];
 
 /// Random order has to be 8 % later than rarest first, which over eight runs takes 1.156 times F/u_s
@@ -100,11 +102,10 @@ fn plan(parameters: &Parameters) -> Plan {
     let upload = parameters.rate("upload");
     let peer = Class {
         count: Some(parameters.count("peers")),
-        order: parameters.order("order"),
         strict_priority: parameters.strict_priority("strict-priority"),
         stays: Stay::For(Time::ZERO),
-        ..Class::new("peer", upload, 10 * upload)
+        ..Class::of(parameters, "peer", upload, 10 * upload)
     };
     Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
-        .classes([Class::seed(upload, 10 * upload), peer])
+        .classes([Class::seed_of(parameters, upload, 10 * upload), peer])
 }

@@ -49,7 +49,9 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("seed-upload", "What a seed uploads", "81920B", Kind::Rate),
     Parameter::new("chunks", "Chunks in the file", "200", Kind::Count(1, 100_000)),
     Parameter::new("chunk-size", "Size of a chunk", "128KiB", Kind::ChunkSize),
-    Parameter::new("choker", "Choker of the honest peers", "textbook", Kind::Choker),
+    Parameter::CHOKER,
+    Parameter::neighbors("80"),
+    Parameter::ORDER,
 ];
 
 #[rustfmt::skip]
@@ -135,16 +137,18 @@ fn run(parameters: &Parameters, context: &mut Context<'_>) -> Result<Run, Stoppe
 fn plan(parameters: &Parameters, riders: u32) -> Plan {
     let (seed_upload, upload) = (parameters.rate("seed-upload"), parameters.rate("upload"));
     let down = 20 * upload;
-    let seed = Class { count: Some(parameters.count("seeds")), ..Class::seed(seed_upload, down) };
+    let seed = Class {
+        count: Some(parameters.count("seeds")),
+        ..Class::seed_of(parameters, seed_upload, down)
+    };
     let honest = Class {
         count: Some(parameters.count("peers").saturating_sub(riders)),
-        choker: parameters.choker("choker"),
-        ..Class::new("honest", upload, down)
+        ..Class::of(parameters, "honest", upload, down)
     };
     let rider = Class {
         count: Some(riders),
         choker: free_rider::STRATEGY,
-        ..Class::new("rider", upload, down)
+        ..Class::of(parameters, "rider", upload, down)
     };
     Plan::new(parameters.count("chunks"), parameters.chunk_size("chunk-size"))
         .classes([seed, honest, rider])

@@ -67,6 +67,8 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("serves", "s, the peers that it serves", "4", Kind::Count(1, 80)),
     Parameter::new("by-rate", "k, the peers that it chooses by their rates, among them the rider", "0", Kind::Count(0, 80)),
     Parameter::new("time", "Seconds", "6000", Kind::Number(60.0, 1e6)),
+    Parameter::neighbors("80"),
+    Parameter::ORDER,
 ];
 
 #[rustfmt::skip]
@@ -152,10 +154,12 @@ fn plan(parameters: &Parameters) -> Plan {
     let source = Class {
         choker: parameters.choker("choker"),
         slots: parameters.count("serves"),
-        ..Class::seed(upload, parameters.rate("download"))
+        ..Class::seed_of(parameters, upload, parameters.rate("download"))
     };
-    let leecher =
-        |name, down| Class { choker: free_rider::STRATEGY, ..Class::new(name, down, down) };
+    let leecher = |name, down| Class {
+        choker: free_rider::STRATEGY,
+        ..Class::of(parameters, name, down, down)
+    };
     let rider = leecher("rider", parameters.rate("rider-download"));
     let others = Class {
         count: Some(parameters.count("leechers") - 1),

@@ -47,7 +47,9 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::new("upload", "u, what each peer uploads", "100KB", Kind::Rate),
     Parameter::new("seed-upload", "u_s, what the seed uploads", "50KB", Kind::Rate),
     Parameter::new("chunks", "Chunks of 256 KiB in the file", "400", Kind::Count(1, 100_000)),
-    Parameter::new("choker", "Choker of the peers", "textbook", Kind::Choker),
+    Parameter::CHOKER,
+    Parameter::neighbors("80"),
+    Parameter::ORDER,
 ];
 
 /// The greater u_s, the less time the last peer has to get what the first has: until F/u_s.
@@ -124,12 +126,11 @@ fn plan(parameters: &Parameters) -> Plan {
     let peer = Class {
         count: Some(parameters.count("peers")),
         arrives: Arrivals::Every(Time(parameters.seconds("apart"))),
-        choker: parameters.choker("choker"),
         stays: Stay::For(Time::ZERO),
-        ..Class::new("peer", upload, DOWN * upload)
+        ..Class::of(parameters, "peer", upload, DOWN * upload)
     };
     Plan::new(parameters.count("chunks"), 256 * 1024)
-        .classes([Class::seed(parameters.rate("seed-upload"), DOWN * upload), peer])
+        .classes([Class::seed_of(parameters, parameters.rate("seed-upload"), DOWN * upload), peer])
 }
 
 /// How many peers have done something, after each time.

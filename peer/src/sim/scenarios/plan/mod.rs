@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::swarm::Swarm;
 use super::visits::{Visit, exponential};
-use super::{Context, Stopped};
+use super::{Context, Parameters, Stopped};
 use crate::choker::{Strategy, free_rider};
 use crate::picker::{Order, StrictPriority};
 use crate::sim::Link;
@@ -240,6 +240,21 @@ impl Class {
             begins_with: Begins::Nothing,
             stays: Stay::Forever,
         }
+    }
+
+    /// The same with the neighbors, the choker and the order that all scenarios let a user choose.
+    pub(super) fn of(parameters: &Parameters, name: &str, up: u64, down: u64) -> Self {
+        Self {
+            neighbors: parameters.count("neighbors"),
+            choker: parameters.choker("choker"),
+            order: parameters.order("order"),
+            ..Self::new(name, up, down)
+        }
+    }
+
+    /// A seed with as many neighbors as the peers.
+    pub(super) fn seed_of(parameters: &Parameters, up: u64, down: u64) -> Self {
+        Self { neighbors: parameters.count("neighbors"), ..Self::seed(up, down) }
     }
 
     /// A seed.
