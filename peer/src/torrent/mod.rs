@@ -268,6 +268,11 @@ impl Torrent {
         self.neighbors.iter()
     }
 
+    /// The neighbor with this key.
+    pub fn neighbor(&self, peer: PeerKey) -> Option<&Neighbor> {
+        self.neighbors.get(peer)
+    }
+
     /// Makes the decisions that the input left, over the state as it is now. Nothing here adds or
     /// removes a neighbor.
     fn settle(&mut self, now: Moment) {

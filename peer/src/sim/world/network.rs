@@ -1,6 +1,7 @@
 //! Connections between hosts: dials and handshakes, messages in order, blocks over the links.
 
 use std::collections::BTreeSet;
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -117,7 +118,19 @@ impl<O: Observer> World<O> {
 
     pub(super) fn on_haves_reached(&mut self, piece: PieceIndex, ends: &[PeerKey]) {
         self.further_haves += ends.len() as u64 - 1;
+        self.look_at(piece, ends);
         ends.iter().for_each(|&end| self.on_reached(end, Item::Message(Message::Have(piece))));
+    }
+
+    /// Reads, and changes nothing. The peers that a have reaches lie far apart in memory; of reads
+    /// in a row the processor does many at once, and none while it waits in the midst of handling
+    /// one have after another.
+    fn look_at(&self, piece: PieceIndex, ends: &[PeerKey]) {
+        let open = |&end: &PeerKey| self.ends.get(end).map(|found| (found.host, end));
+        let open: Vec<_> = ends.iter().filter_map(open).collect();
+        let neighbors = open.iter().filter_map(|&(host, end)| self.peer(host).neighbor(end));
+        let neighbors: Vec<_> = neighbors.collect();
+        black_box(neighbors.iter().filter(|neighbor| neighbor.has.contains(piece)).count());
     }
 
     /// Fills the uplink if it is free.
