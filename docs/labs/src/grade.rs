@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use fastrand::Rng;
-use sha1::{Digest, Sha1};
 
 use crate::check::{Check, Context, Stop};
 use crate::lab::Lab;
@@ -18,6 +17,7 @@ use crate::options;
 use crate::process::end_all;
 use crate::program::Program;
 use crate::report::{Outcome, Report, Trouble};
+use crate::seed::seed;
 
 /// Checks that run at the same time. They wait far more than they compute, so this may exceed the
 /// number of processors; with more, slow programs would run into their time limits.
@@ -88,13 +88,6 @@ fn run(check: &'static Check, program: &Program, student: &str, scratch: &Path) 
     Ok(Outcome { check, trouble, seconds: began.elapsed().as_secs_f64() })
 }
 
-/// The same ID gives a check the same texts, whichever other checks run.
-fn seed(student: &str, check: &str) -> u64 {
-    let digest = Sha1::digest(format!("{student}\n{check}"));
-    let first = digest.first_chunk().expect("a SHA-1 hash has 20 bytes");
-    u64::from_be_bytes(*first)
-}
-
 fn end_programs_on_ctrl_c(scratch: &Path) -> Result<()> {
     let scratch = scratch.to_owned();
     let end = move || {
@@ -105,17 +98,4 @@ fn end_programs_on_ctrl_c(scratch: &Path) -> Result<()> {
         process::exit(INTERRUPTED);
     };
     ctrlc::set_handler(end).context("handle Ctrl-C")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_seed_depends_on_the_student_and_the_check_and_on_nothing_else() {
-        // Written down here: the texts of a student must not change with a new version.
-        assert_eq!(seed("practice", "upper"), 4_578_470_982_839_179_523);
-        assert_ne!(seed("practice", "upper"), seed("practice", "unicode"));
-        assert_ne!(seed("practice", "upper"), seed("alice", "upper"));
-    }
 }

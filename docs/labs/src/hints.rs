@@ -67,3 +67,30 @@ pub(crate) const ONE_AT_A_TIME: &str = "a server that serves one connection unti
 
 pub(crate) const HALF_CLOSE: &str = "a client that has ended its sending side can still receive: \
     answer what came before the end, then close";
+
+pub(crate) const PING_FORMAT: &str = "the sheet gives the form of the datagrams and of each line \
+    of the output; print other things, if you must, to stderr";
+
+pub(crate) const PING_AT_ONCE: &str = "send the next ping as soon as the reply has come or the \
+    last attempt has timed out, and end after the last one";
+
+pub(crate) const RTT: &str = "the RTT, in milliseconds, is the time from the send of the attempt \
+    that the reply names until the receive, not from the first attempt of the ping";
+
+pub(crate) const ONE_TIMEOUT_EACH: &str = "each attempt has 200 ms of its own, from its send; \
+    Python's settimeout() takes seconds";
+
+pub(crate) const RETRANSMIT: &str = "count the attempts from 1; send again only after the time-out \
+    and only if no reply has come, three times at most";
+
+pub(crate) const DUPLICATE: &str = "the network may deliver a datagram twice: compare the number \
+    of the ping in the reply with the one you wait for, and ignore all others";
+
+pub(crate) const LATE: &str = "a reply that comes after you have sent again still answers the ping: \
+    its second number says which attempt it belongs to";
+
+pub(crate) const STRANGERS: &str = "what does not begin with two numbers, or has the number of \
+    another ping, is no reply: ignore it, and go on waiting for the rest of the 200 ms";
+
+pub(crate) const SUMMARY: &str = "\"sent\" counts datagrams, with retransmissions; the RTTs are \
+    those of the lines above";

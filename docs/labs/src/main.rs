@@ -11,6 +11,8 @@
 //! | `reaper.rs` | ends a program and all of its children |
 //! | `limits.rs` | files and memory that a program can use |
 //! | `sockets.rs` | UDP and TCP with a time limit on every call |
+//! | `relay.rs` | a UDP echo behind a link that loses, delays and duplicates |
+//! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
 //! | `report/` | the result of a run and its formats |
 
@@ -23,7 +25,9 @@ mod options;
 mod process;
 mod program;
 mod reaper;
+mod relay;
 mod report;
+mod seed;
 mod sockets;
 
 use std::fs;
@@ -31,6 +35,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use fastrand::Rng;
 
 use options::{Check, Command, Options};
 
@@ -54,6 +59,18 @@ fn run(options: &Options) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(options) => check(options),
+        Command::Key(options) => {
+            let key = options.lab.key.with_context(|| {
+                format!("{}: every student has the same task, so there is no key", options.lab.name)
+            })?;
+            println!("{}", key(&options.student));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Relay(options) => {
+            let rng = Rng::with_seed(seed::seed(&options.student, "relay"));
+            relay::run(options.port, options.link(), rng).context("relay")?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -52,7 +52,11 @@ pub(crate) struct Udp(UdpSocket);
 
 impl Udp {
     pub(crate) fn bind() -> io::Result<Self> {
-        UdpSocket::bind(local(0)).map(Self)
+        Self::bind_at(0)
+    }
+
+    pub(crate) fn bind_at(port: u16) -> io::Result<Self> {
+        UdpSocket::bind(local(port)).map(Self)
     }
 
     pub(crate) fn port(&self) -> io::Result<u16> {
@@ -61,6 +65,14 @@ impl Udp {
 
     pub(crate) fn send(&self, datagram: &[u8], port: u16) -> io::Result<()> {
         self.0.send_to(datagram, local(port)).map(|_| ())
+    }
+
+    /// The next datagram and the port that it came from, if one is there.
+    pub(crate) fn try_receive(&self) -> io::Result<Option<(Vec<u8>, u16)>> {
+        self.0.set_nonblocking(true)?;
+        let received = self.receive(Instant::now());
+        self.0.set_nonblocking(false)?;
+        received
     }
 
     /// As [`Self::receive`], but not for longer than the program runs that should send.

@@ -3,6 +3,7 @@
 mod client;
 mod datagrams;
 mod framed;
+mod pinger;
 mod streams;
 mod texts;
 
@@ -18,11 +19,32 @@ pub(crate) struct Lab {
     pub(crate) title: &'static str,
     /// In the order of the rubric; each part of the program has a table.
     parts: &'static [&'static [Check]],
+    /// Where the task depends on the student's ID: what staff compare the answers with.
+    pub(crate) key: Option<fn(&str) -> String>,
 }
 
 const LABS: &[Lab] = &[
-    Lab { number: 1, name: "datagrams", title: "Datagrams", parts: &[datagrams::CHECKS] },
-    Lab { number: 2, name: "streams", title: "Streams", parts: &[streams::CHECKS, framed::CHECKS] },
+    Lab {
+        number: 1,
+        name: "datagrams",
+        title: "Datagrams",
+        parts: &[datagrams::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 2,
+        name: "streams",
+        title: "Streams",
+        parts: &[streams::CHECKS, framed::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 3,
+        name: "loss-and-delay",
+        title: "Loss and delay",
+        parts: &[pinger::CHECKS],
+        key: Some(pinger::key),
+    },
 ];
 
 impl Lab {
@@ -45,11 +67,11 @@ pub(crate) fn find(name: &str) -> Result<&'static Lab, String> {
 
 /// A line for each lab.
 pub(crate) fn list() -> String {
-    let mut text = String::from("lab  name        points  checks  title\n");
+    let mut text = String::from("lab  name            points  checks  title\n");
     for lab in LABS {
         let points: u32 = lab.checks().map(|check| check.points).sum();
         let (number, name, title, checks) = (lab.number, lab.name, lab.title, lab.checks().count());
-        let _ = writeln!(text, "{number:>3}  {name:<10}  {points:>6}  {checks:>6}  {title}");
+        let _ = writeln!(text, "{number:>3}  {name:<14}  {points:>6}  {checks:>6}  {title}");
     }
     text
 }

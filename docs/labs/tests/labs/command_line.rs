@@ -1,7 +1,9 @@
 //! What the command line promises: exit codes, choices, files, and that a seed repeats.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use assert_cmd::assert::OutputAssertExt;
 
@@ -23,10 +25,11 @@ fn list_names_the_labs_with_their_points() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected: [Vec<_>; 3] = [
+    let expected: [Vec<_>; 4] = [
         vec!["lab", "name", "points", "checks", "title"],
         vec!["1", "datagrams", "15", "10", "Datagrams"],
         vec!["2", "streams", "20", "15", "Streams"],
+        vec!["3", "loss-and-delay", "17", "8", "Loss", "and", "delay"],
     ];
     assert_eq!(rows, expected);
 }
@@ -123,4 +126,38 @@ fn the_same_student_gets_the_same_texts() {
     assert_eq!(alice.lines().count(), 11, "ten texts and the probe: {alice}");
     assert_eq!(texts("alice"), alice);
     assert_ne!(texts("bob"), alice);
+}
+
+#[test]
+fn a_key_is_the_link_that_the_relay_of_the_same_student_has() {
+    let key =
+        |lab: &str, student: &str| labs(&["key", lab, "--student", student]).output().unwrap();
+    let alice = key("loss-and-delay", "alice");
+    assert!(alice.status.success());
+    assert_eq!(alice.stdout, key("3", "alice").stdout);
+    assert_ne!(alice.stdout, key("3", "bob").stdout);
+    let none = key("datagrams", "alice");
+    assert_eq!(none.status.code(), Some(2));
+
+    // What a pinger measures there is what the key says.
+    let mut relay = labs(&["relay", "--port", "0", "--student", "alice"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut listening = String::new();
+    BufReader::new(relay.stderr.take().unwrap()).read_line(&mut listening).unwrap();
+    let port = listening.trim_end().strip_prefix("listening on 127.0.0.1:").unwrap();
+    let pinger = in_labs("solutions/03_loss_and_delay.py");
+    let output = Command::new("python3").arg(pinger).args(["127.0.0.1", port, "12"]).output();
+    relay.kill().unwrap();
+    relay.wait().unwrap();
+    let printed = String::from_utf8(output.unwrap().stdout).unwrap();
+    let key = String::from_utf8(alice.stdout).unwrap();
+    let shortest = key.split("RTT: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let shortest: f64 = shortest.parse().unwrap();
+    let rtts = printed.lines().filter(|line| line.starts_with("reply"));
+    let rtts: Vec<f64> =
+        rtts.map(|line| line.split(' ').nth(3).unwrap().parse().unwrap()).collect();
+    assert!(!rtts.is_empty() && rtts.iter().all(|rtt| *rtt >= shortest), "{key}{printed}");
 }

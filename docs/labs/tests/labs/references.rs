@@ -4,7 +4,11 @@ use std::fs;
 
 use crate::grader::{grade, in_labs, python};
 
-const LABS: [(&str, &str); 2] = [("datagrams", "01_datagrams.py"), ("streams", "02_streams.py")];
+const LABS: [(&str, &str); 3] = [
+    ("datagrams", "01_datagrams.py"),
+    ("streams", "02_streams.py"),
+    ("loss-and-delay", "03_loss_and_delay.py"),
+];
 
 #[test]
 fn a_reference_gets_full_marks() {

@@ -1,14 +1,16 @@
 //! The commands of the sheets and of README.md run as typed.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
-use crate::grader::{in_labs, solution};
+use crate::grader::{in_labs, labs, solution};
 
 /// Each page, with the program that a student has written after the copy of the skeleton.
-const PAGES: [(&str, &[(&str, &str)]); 3] = [
+const PAGES: [(&str, &[(&str, &str)]); 4] = [
     ("01-datagrams.md", &[("my_datagrams.py", "01_datagrams.py")]),
     ("02-streams.md", &[("my_streams.py", "02_streams.py")]),
+    ("03-loss-and-delay.md", &[("my_pinger.py", "03_loss_and_delay.py")]),
     ("README.md", &[("my_datagrams.py", "01_datagrams.py"), ("my_streams.py", "02_streams.py")]),
 ];
 
@@ -24,6 +26,7 @@ fn the_commands_of_the_pages_run_as_typed() {
                 fs::write(root.path().join(mine), solution(reference)).unwrap();
             }
         }
+        let mut relay = None;
         let commands = commands(&text);
         assert!(commands.len() > 1, "{page}");
         for command in commands {
@@ -34,8 +37,17 @@ fn the_commands_of_the_pages_run_as_typed() {
                 assert!(script.is_none_or(|file| root.path().join(file).exists()), "{command}");
                 continue;
             }
+            let after_labs = command.strip_prefix("cargo run -p labs -- ");
+            if let Some(options) = after_labs.and_then(|rest| rest.strip_prefix("relay")) {
+                relay = Some(Relay::start(options));
+                continue;
+            }
             let labs = format!("'{}' ", env!("CARGO_BIN_EXE_labs"));
-            let typed = command.replace("cargo run -p labs -- ", &labs);
+            let mut typed = command.replace("cargo run -p labs -- ", &labs);
+            if let Some(Relay { port, .. }) = &relay {
+                // A free port, and a part of the minute that the whole run takes.
+                typed = typed.replace(" 12000 200", &format!(" {port} 10"));
+            }
             assert!(command.starts_with("cp ") || typed != command, "{page}: {command}");
             let output = Command::new("sh").args(["-c", &typed]).current_dir(root.path()).output();
             let output = output.unwrap();
@@ -51,6 +63,32 @@ fn the_commands_of_the_pages_run_as_typed() {
                 solved = true;
             }
         }
+    }
+}
+
+/// `labs relay` at a free port; ends when dropped.
+struct Relay {
+    process: Child,
+    port: String,
+}
+
+impl Relay {
+    fn start(options: &str) -> Self {
+        let mut command = labs(&["relay", "--port", "0"]);
+        command.args(options.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim_end().strip_prefix("listening on 127.0.0.1:").unwrap().to_owned();
+        Self { process, port }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -148,17 +148,62 @@ const STREAMS: &[Variant] = &[
     },
 ];
 
+const LOSS_AND_DELAY: &[Variant] = &[
+    // It pauses between pings, as the system's `ping` does.
+    Variant {
+        fails: "replies",
+        patches: &[
+            ("from time import monotonic", "from time import monotonic, sleep"),
+            (
+                "            datagrams += attempts\n",
+                "            datagrams += attempts\n            sleep(0.18)\n",
+            ),
+        ],
+    },
+    // From the first attempt, whichever was answered.
+    Variant { fails: "rtt", patches: &[("now - sent[of_attempt]", "now - sent[1]")] },
+    Variant { fails: "timeout", patches: &[("TIMEOUT = 0.2", "TIMEOUT = 0.5")] },
+    Variant { fails: "retransmission", patches: &[("ATTEMPTS = 3", "ATTEMPTS = 2")] },
+    // It prints a line for every copy that comes soon after.
+    Variant {
+        fails: "duplicates",
+        patches: &[(
+            "                print(f\"reply {number} {attempt} {rtt:.1f}\", flush=True)\n",
+            "                print(f\"reply {number} {attempt} {rtt:.1f}\", flush=True)
+                if wait_for_reply(client, number, {attempt: 0}, monotonic() + 0.05):
+                    print(f\"reply {number} {attempt} {rtt:.1f}\", flush=True)
+",
+        )],
+    },
+    Variant { fails: "late", patches: &[("of_attempt in sent:", "of_attempt == max(sent):")] },
+    Variant {
+        fails: "strangers",
+        patches: &[(
+            "        except ValueError:\n            continue",
+            "        except ValueError:\n            raise",
+        )],
+    },
+    Variant { fails: "summary", patches: &[("datagrams += attempts", "datagrams += 1")] },
+];
+
+#[test]
+fn each_broken_variant_of_lab_3_loses_the_points_of_one_check() {
+    // Few at a time: these checks measure time.
+    check_all("loss-and-delay", "03_loss_and_delay.py", LOSS_AND_DELAY, 2);
+}
+
 #[test]
 fn each_broken_variant_of_lab_1_loses_the_points_of_one_check() {
-    check_all("datagrams", "01_datagrams.py", DATAGRAMS);
+    check_all("datagrams", "01_datagrams.py", DATAGRAMS, 3);
 }
 
 #[test]
 fn each_broken_variant_of_lab_2_loses_the_points_of_one_check() {
-    check_all("streams", "02_streams.py", STREAMS);
+    check_all("streams", "02_streams.py", STREAMS, 3);
 }
 
-fn check_all(lab: &str, file: &str, variants: &[Variant]) {
+/// So many variants are graded at a time: most of a run is waiting.
+fn check_all(lab: &str, file: &str, variants: &[Variant], at_a_time: usize) {
     let ids = grade(lab, &python(&in_labs("solutions").join(file), ""), &[]).ids();
     let covered: BTreeSet<_> = variants.iter().map(|variant| variant.fails.to_owned()).collect();
     assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), covered, "a variant for each check");
@@ -166,9 +211,8 @@ fn check_all(lab: &str, file: &str, variants: &[Variant]) {
     let reference = solution(file);
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
-    // Most of a run is waiting.
     thread::scope(|scope| {
-        for _ in 0..3 {
+        for _ in 0..at_a_time {
             scope.spawn(|| {
                 while let Some(variant) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let folder = tempfile::tempdir().unwrap();
