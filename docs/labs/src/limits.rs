@@ -36,7 +36,6 @@ pub(crate) fn apply() -> Result<()> {
 /// # Errors
 /// None.
 #[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Unix")]
 pub(crate) fn apply() -> Result<()> {
     Ok(())
 }

@@ -66,6 +66,18 @@ fn the_commands_of_the_pages_run_as_typed() {
     }
 }
 
+#[test]
+fn the_links_of_the_pages_lead_somewhere() {
+    for (page, _) in PAGES {
+        let text = fs::read_to_string(in_labs(page)).unwrap();
+        let links: Vec<_> =
+            text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        for link in links {
+            assert!(in_labs(link).exists(), "{page}: {link}");
+        }
+    }
+}
+
 /// `labs relay` at a free port; ends when dropped.
 struct Relay {
     process: Child,
