@@ -152,7 +152,7 @@ impl Server {
 
 impl Failure {
     pub(crate) fn new(expected: impl Into<String>, got: impl Into<String>) -> Self {
-        Self { expected: expected.into(), got: got.into(), hint: None }
+        Self { expected: bounded(expected.into()), got: bounded(got.into()), hint: None }
     }
 
     pub(crate) fn hint(self, hint: &'static str) -> Self {
@@ -170,6 +170,16 @@ impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
         Self::Grader(error)
     }
+}
+
+/// The beginning of a text, since a program may have printed much.
+fn bounded(mut text: String) -> String {
+    const CHARS: usize = 500;
+    if let Some((end, _)) = text.char_indices().nth(CHARS) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 /// Bytes for people: as text where they are, their number, and the first of them in hexadecimal.

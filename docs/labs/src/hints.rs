@@ -27,6 +27,9 @@ pub(crate) const REPLY_ADDRESS: &str = "answer to the address that this receive 
 pub(crate) const LINE_END: &str = "the line goes out without its line end: input() removes it, \
     sys.stdin.readline() does not";
 
+pub(crate) const ADDED_LINE_END: &str = "the answer has a line end that the text did not have: a \
+    datagram is a message as it is, and needs none";
+
 pub(crate) const NOT_FROM_THE_SERVER: &str = "print what the server sent, not what it is expected \
     to send";
 

@@ -31,6 +31,7 @@ mod seed;
 mod sockets;
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<ExitCode> {
     match &options.command {
         Command::List => {
-            print!("{}", lab::list());
+            print(&lab::list())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(options) => check(options),
@@ -63,7 +64,7 @@ fn run(options: &Options) -> Result<ExitCode> {
             let key = options.lab.key.with_context(|| {
                 format!("{}: every student has the same task, so there is no key", options.lab.name)
             })?;
-            println!("{}", key(&options.student));
+            print(&key(&options.student))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Relay(options) => {
@@ -82,8 +83,13 @@ fn check(options: &Check) -> Result<ExitCode> {
         Some(file) => {
             fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
         }
-        None => print!("{text}"),
+        None => print(&text)?,
     }
     let complete = report.score() == report.max_score();
     Ok(if options.strict && !complete { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints a result; a reader that has gone is an error, not a panic.
+fn print(text: &str) -> Result<()> {
+    io::stdout().write_all(text.as_bytes()).context("write to stdout")
 }

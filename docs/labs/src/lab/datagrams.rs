@@ -297,7 +297,9 @@ fn exchange(
     if answer == expected {
         return Ok(());
     }
-    Err(Failure::new(show(expected), show(&answer)).into())
+    let failure = Failure::new(show(expected), show(&answer));
+    let with_line_end = answer.trim_ascii_end() == expected;
+    Err(if with_line_end { failure.hint(hints::ADDED_LINE_END) } else { failure }.into())
 }
 
 /// The server's answer.

@@ -114,6 +114,11 @@ for to in sys.stdout, sys.stderr:
     let graded = in_time(|| grade(floods_only, &["client-prints"]));
     assert_eq!(graded.points().0, 0);
     assert!(graded.report.to_string().len() < 10_000);
+
+    // More than is kept, and so without the reply, which comes last.
+    let graded = grade(&reference_after("print('x' * 100_000)"), &["client-prints"]);
+    assert_eq!(graded.failed(), ["client-prints"]);
+    assert!(graded.report.to_string().len() < 10_000);
 }
 
 #[test]

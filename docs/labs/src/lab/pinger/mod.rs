@@ -95,7 +95,7 @@ pub(crate) fn key(student: &str) -> String {
         "{link}\n\
          datagrams without an echo: {without_echo:.1} %\n\
          RTT: {shortest:.0} ms to {longest:.0} ms, {mean:.1} ms on average\n\
-         echoes that come twice: {:.0} %",
+         echoes that come twice: {:.0} %\n",
         100.0 * link.duplicate
     )
 }
