@@ -33,6 +33,9 @@ pub(crate) const ADDED_LINE_END: &str = "the answer has a line end that the text
 pub(crate) const NOT_FROM_THE_SERVER: &str = "print what the server sent, not what it is expected \
     to send";
 
+pub(crate) const STANDARD_OUTPUT: &str = "the reply goes to standard output; a client that ends \
+    without an error must have printed it";
+
 pub(crate) const NO_TIMEOUT: &str = "UDP does not tell when a datagram is lost or no server is \
     there, so the client must set a limit: socket.settimeout() in Python";
 
@@ -93,7 +96,7 @@ pub(crate) const LATE: &str = "a reply that comes after you have sent again stil
     its second number says which attempt it belongs to";
 
 pub(crate) const STRANGERS: &str = "what does not begin with two numbers, or has the number of \
-    another ping, is no reply: ignore it, and go on waiting for the rest of the 200 ms";
+    another ping, is no reply: ignore it, and wait only for the rest of the 200 ms";
 
 pub(crate) const SUMMARY: &str = "\"sent\" counts datagrams, with retransmissions; the RTTs are \
     those of the lines above";

@@ -1,8 +1,8 @@
 //! UDP and TCP on loopback, with a deadline for every call.
 
-use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -13,28 +13,56 @@ use crate::check::Server;
 /// How long to wait before trying again to connect, accept or probe.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// A port that no socket uses, for a program that the grader starts.
+/// A port that no socket uses, for a program that the grader starts; another one each time.
 ///
 /// # Errors
 /// When there is none.
 pub(crate) fn free_port() -> io::Result<u16> {
-    /// Below the ports that systems give to clients (from 32768 on Linux, from 49152 elsewhere): the
-    /// port of some connection of another check must not be the one that a program is told to use.
-    const PORTS: std::ops::Range<u16> = 20_000..32_000;
-    /// No two programs of a run get the same.
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    const TRIES: usize = 1000;
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    for _ in 0..TRIES {
-        // Not from the student's seed: two runs at once must not want the same ports.
-        let port = fastrand::u16(PORTS);
-        let everywhere = (Ipv4Addr::UNSPECIFIED, port);
-        let free = UdpSocket::bind(everywhere).is_ok() && TcpListener::bind(everywhere).is_ok();
-        if free && given.insert(port) {
-            return Ok(port);
-        }
+    static BLOCK: Mutex<Option<Block>> = Mutex::new(None);
+    let mut block = BLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    if block.is_none() {
+        *block = Some(Block::claim()?);
     }
-    Err(io::Error::new(ErrorKind::AddrInUse, "no free port from 20000 to 31999"))
+    let ports = &mut block.as_mut().expect("it was claimed").ports;
+    ports.find(|port| is_free(*port)).ok_or_else(no_port)
+}
+
+/// Ports for the programs of one grader. A program binds its port some time after it was chosen, so
+/// graders that run at once must not choose from the same ports.
+struct Block {
+    /// Bound to the first port, which tells other graders that the block is taken.
+    _claim: UdpSocket,
+    ports: Range<u16>,
+}
+
+impl Block {
+    /// Below the ports that systems give to clients (from 32768 on Linux, from 49152 elsewhere): the
+    /// port of some connection must not be the one that a program is told to use.
+    const FIRST: u16 = 20_000;
+    const BLOCKS: u16 = 120;
+    /// Far more than the checks of a lab need.
+    const SIZE: u16 = 100;
+
+    fn claim() -> io::Result<Self> {
+        // Not from the student's seed: two runs at once must not want the same.
+        let start = fastrand::u16(..Self::BLOCKS);
+        for number in (start..Self::BLOCKS).chain(0..start) {
+            let first = Self::FIRST + number * Self::SIZE;
+            if let Ok(claim) = UdpSocket::bind(local(first)) {
+                return Ok(Self { _claim: claim, ports: first + 1..first + Self::SIZE });
+            }
+        }
+        Err(no_port())
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    let everywhere = (Ipv4Addr::UNSPECIFIED, port);
+    UdpSocket::bind(everywhere).is_ok() && TcpListener::bind(everywhere).is_ok()
+}
+
+fn no_port() -> io::Error {
+    io::Error::new(ErrorKind::AddrInUse, "no free port from 20000 to 31999")
 }
 
 fn local(port: u16) -> SocketAddrV4 {
@@ -284,4 +312,24 @@ fn is_reset(error: &io::Error) -> bool {
 /// The other side has closed or reset the connection.
 fn is_gone(error: &io::Error) -> bool {
     is_reset(error) || error.kind() == ErrorKind::BrokenPipe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graders_that_run_at_once_choose_from_different_ports() {
+        let blocks = [(); 5].map(|()| Block::claim().unwrap());
+        let mut firsts = blocks.each_ref().map(|block| block.ports.start);
+        firsts.sort_unstable();
+        assert!(firsts.windows(2).all(|pair| pair[1] - pair[0] >= Block::SIZE), "{firsts:?}");
+    }
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let (first, second) = (free_port().unwrap(), free_port().unwrap());
+        assert_ne!(first, second);
+        assert!(is_free(first) && is_free(second));
+    }
 }

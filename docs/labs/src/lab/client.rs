@@ -37,7 +37,9 @@ pub(crate) fn prints(client: &mut Running, reply: &str, deadline: Instant) -> Re
         return Ok(());
     }
     let got = format!("it printed {printed:?} and ended with {status}");
-    Err(Failure::new(expected, got).hint(hints::NOT_FROM_THE_SERVER).into())
+    let nothing = printed.replace(PROMPT, "").trim().is_empty();
+    let hint = if nothing { hints::STANDARD_OUTPUT } else { hints::NOT_FROM_THE_SERVER };
+    Err(Failure::new(expected, got).hint(hint).into())
 }
 
 /// The client says that there is no reply: it ends with a message and a status other than 0.

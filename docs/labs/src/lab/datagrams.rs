@@ -119,7 +119,9 @@ fn unicode(context: &mut Context<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     let expected = format!("\"{}\" for \"{text}\"", upper("SS"));
-    Err(Failure::new(expected, show(&answer)).hint(hints::DECODE_BEFORE_UPPER).into())
+    let added = answer.trim_ascii_end().len() < answer.len();
+    let hint = if added { hints::ADDED_LINE_END } else { hints::DECODE_BEFORE_UPPER };
+    Err(Failure::new(expected, show(&answer)).hint(hint).into())
 }
 
 fn empty(context: &mut Context<'_>) -> Result<(), Stop> {

@@ -162,7 +162,7 @@ const LOSS_AND_DELAY: &[Variant] = &[
     },
     // From the first attempt, whichever was answered.
     Variant { fails: "rtt", patches: &[("now - sent[of_attempt]", "now - sent[1]")] },
-    Variant { fails: "timeout", patches: &[("TIMEOUT = 0.2", "TIMEOUT = 0.5")] },
+    Variant { fails: "timeout", patches: &[("TIMEOUT = 0.2", "TIMEOUT = 0.15")] },
     Variant { fails: "retransmission", patches: &[("ATTEMPTS = 3", "ATTEMPTS = 2")] },
     // It prints a line for every copy that comes soon after.
     Variant {
@@ -182,6 +182,11 @@ const LOSS_AND_DELAY: &[Variant] = &[
             "        except ValueError:\n            continue",
             "        except ValueError:\n            raise",
         )],
+    },
+    // Each receive starts a new 200 ms.
+    Variant {
+        fails: "strangers",
+        patches: &[("(left := deadline - monotonic())", "(left := TIMEOUT)")],
     },
     Variant { fails: "summary", patches: &[("datagrams += attempts", "datagrams += 1")] },
 ];

@@ -19,6 +19,9 @@ pub(crate) const ATTEMPTS: u32 = 3;
 /// process, and other programs run beside it.
 const SLACK: Duration = Duration::from_millis(30);
 
+/// Late enough that a program which then waits for another [`TIMEOUT`] sends clearly too late.
+const STRANGE_AFTER: Duration = Duration::from_millis(150);
+
 /// Everything that a run left.
 pub(crate) struct Run {
     count: u32,
@@ -38,7 +41,8 @@ pub(crate) struct Probe {
 }
 
 /// Runs `PROGRAM HOST PORT COUNT` until it ends. `echoes` says when the echoes of an attempt of a ping
-/// are sent; `strange` datagrams are sent to the pinger whenever one of its own arrives.
+/// are sent; the `strange` datagrams are sent to the pinger whenever one of its own arrives, and once
+/// more if no other has come by [`STRANGE_AFTER`].
 pub(crate) fn run(
     context: &mut Context<'_>,
     count: u32,
@@ -55,6 +59,7 @@ pub(crate) fn run(
     // A second remains to collect what it has printed.
     let deadline = context.within(Duration::from_secs(9));
     let mut probes: Vec<Probe> = Vec::new();
+    let mut strange_due = None;
     while program.ended()?.is_none() {
         if Instant::now() >= deadline || probes.len() > MAX_DATAGRAMS {
             let expected = format!("the program ends after {count} pings");
@@ -64,6 +69,12 @@ pub(crate) fn run(
                 show(program.stdout().as_bytes())
             );
             return Err(Failure::new(expected, got).hint(hints::PING_AT_ONCE).into());
+        }
+        if let Some((due, port)) = strange_due
+            && due <= Instant::now()
+        {
+            strange.iter().try_for_each(|datagram| relay.socket.send(datagram, port))?;
+            strange_due = None;
         }
         let echoes = |datagram: &[u8]| match parse(datagram) {
             Some((ping, attempt)) => echoes(ping, attempt),
@@ -78,9 +89,8 @@ pub(crate) fn run(
                     return Err(failure.hint(hints::PING_FORMAT).into());
                 };
                 probes.push(Probe { ping, attempt, at, echoed: Vec::new() });
-                for datagram in strange {
-                    relay.socket.send(datagram, port)?;
-                }
+                strange.iter().try_for_each(|datagram| relay.socket.send(datagram, port))?;
+                strange_due = Some((at + STRANGE_AFTER, port));
             }
             Some(Event::Echoed { number, at }) => probes[number].echoed.push(at),
             None => {}
@@ -154,6 +164,15 @@ impl Run {
                 fail(format!("reply {ping} {attempt}, although no attempt was echoed"))
             }
         }
+    }
+
+    /// The median of the times between an attempt and the next of the same ping, in milliseconds; `None`
+    /// if there are none. A single one can be late, because of other work on the machine.
+    pub(crate) fn time_out(&self) -> Option<f64> {
+        let pairs = self.probes.windows(2).filter(|pair| pair[0].ping == pair[1].ping);
+        let mut gaps: Vec<_> = pairs.map(|pair| milliseconds(pair[1].at - pair[0].at)).collect();
+        gaps.sort_by(f64::total_cmp);
+        gaps.get(gaps.len() / 2).copied()
     }
 
     /// The RTTs are those that the relay made, of first attempts and of later ones alike.
