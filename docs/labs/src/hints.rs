@@ -1,0 +1,102 @@
+//! One text for each mistake that students are known to make.
+
+pub(crate) const NOT_EXECUTABLE: &str = "name the interpreter, as in --program 'python3 FILE', \
+    or make the file executable (chmod +x FILE) with a first line such as #!/usr/bin/env python3";
+
+pub(crate) const ENDED: &str = "a server runs until it is stopped; what it wrote to stderr may say \
+    why it ended";
+
+pub(crate) const NOT_READY: &str = "the port is the last argument: sys.argv[2] in Python, a number \
+    only after int()";
+
+pub(crate) const DECODE_BEFORE_UPPER: &str = "decode the bytes as UTF-8, change the text, encode \
+    it again: upper case of single bytes knows only the letters of ASCII";
+
+pub(crate) const EMPTY_DATAGRAM: &str = "a datagram of 0 bytes is a message like any other; only \
+    in TCP does a receive of 0 bytes mean the end";
+
+pub(crate) const BUFFER_TOO_SMALL: &str = "a UDP receive cuts off what does not fit into its \
+    buffer, and the rest of the datagram is lost: make the buffer 2048 bytes or more";
+
+pub(crate) const ONE_STRANGER: &str = "whatever a stranger sends, the server must go on for the \
+    others: catch the error inside the loop";
+
+pub(crate) const REPLY_ADDRESS: &str = "answer to the address that this receive gave, not to one \
+    kept in a variable that the next receive changes";
+
+pub(crate) const LINE_END: &str = "the line goes out without its line end: input() removes it, \
+    sys.stdin.readline() does not";
+
+pub(crate) const ADDED_LINE_END: &str = "the answer has a line end that the text did not have: a \
+    datagram is a message as it is, and needs none";
+
+pub(crate) const NOT_FROM_THE_SERVER: &str = "print what the server sent, not what it is expected \
+    to send";
+
+pub(crate) const STANDARD_OUTPUT: &str = "the reply goes to standard output; a client that ends \
+    without an error must have printed it";
+
+pub(crate) const NO_TIMEOUT: &str = "UDP does not tell when a datagram is lost or no server is \
+    there, so the client must set a limit: socket.settimeout() in Python";
+
+pub(crate) const SAY_IT_FAILED: &str = "print one line that says what went wrong, and exit with a \
+    status other than 0: sys.exit(\"message\") does both";
+
+pub(crate) const OTHER_SENDER: &str = "any program can send to the client's port: compare the \
+    address that recvfrom() returns with the server's, or connect() the UDP socket";
+
+pub(crate) const SERVE_AGAIN: &str = "accept() belongs inside the loop, and an error of one \
+    connection must not end it";
+
+pub(crate) const EMPTY_RECEIVE: &str = "a TCP receive that returns 0 bytes means that the other \
+    side has closed; there is no reply to print";
+
+pub(crate) const STREAM_HAS_NO_MESSAGES: &str = "TCP is a stream of bytes: one receive returns \
+    what has arrived, which can be less than a message; repeat it until the message is complete";
+
+pub(crate) const KEEP_THE_REST: &str = "one receive can return more than one message: keep the \
+    bytes after the first for the next";
+
+pub(crate) const BIG_ENDIAN: &str = "the length is 4 bytes, the most significant first; it counts \
+    the bytes after it, not characters: struct.pack(\">I\", len(body)) of the encoded body";
+
+pub(crate) const EMPTY_MESSAGE: &str = "a message of length 0 is four bytes of zeros, and its \
+    answer is the same; it does not mean the end";
+
+pub(crate) const CHECK_THE_LENGTH: &str = "the length comes from a stranger: compare it with \
+    65,536 before you receive or reserve as much, and close the connection";
+
+pub(crate) const SEND_ALL: &str = "send() may take only a part of a long message: use sendall()";
+
+pub(crate) const ONE_AT_A_TIME: &str = "a server that serves one connection until its end lets \
+    all others wait: a thread for each connection, or select()";
+
+pub(crate) const HALF_CLOSE: &str = "a client that has ended its sending side can still receive: \
+    answer what came before the end, then close";
+
+pub(crate) const PING_FORMAT: &str = "the sheet gives the form of the datagrams and of each line \
+    of the output; print other things, if you must, to stderr";
+
+pub(crate) const PING_AT_ONCE: &str = "send the next ping as soon as the reply has come or the \
+    last attempt has timed out, and end after the last one";
+
+pub(crate) const RTT: &str = "the RTT, in milliseconds, is the time from the send of the attempt \
+    that the reply names until the receive, not from the first attempt of the ping";
+
+pub(crate) const ONE_TIMEOUT_EACH: &str = "each attempt has 200 ms of its own, from its send; \
+    Python's settimeout() takes seconds";
+
+pub(crate) const RETRANSMIT: &str = "count the attempts from 1; send again only after the time-out \
+    and only if no reply has come, three times at most";
+
+pub(crate) const DUPLICATE: &str = "the network may deliver a datagram twice: compare the number \
+    of the ping in the reply with the one you wait for, and ignore all others";
+
+pub(crate) const LATE: &str = "a reply that comes after you have sent again still answers the ping: \
+    its second number says which attempt it belongs to";
+
+pub(crate) const STRANGERS: &str = "what does not begin with two numbers, or has the number of \
+    another ping, is no reply: ignore it, and wait only for the rest of the 200 ms";
+
+pub(crate) const SUMMARY: &str = "\"sent\" counts datagrams, with retransmissions; the RTTs are \
+    those of the lines above";

@@ -1,0 +1,119 @@
+//! The labs, and the table of all of them.
+
+mod client;
+mod datagrams;
+mod framed;
+mod pinger;
+mod streams;
+mod texts;
+
+use std::fmt::Write;
+
+use crate::check::Check;
+
+/// A lab: its sheet is docs/labs/NN-name.md.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    pub(crate) number: u32,
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// In the order of the rubric; each part of the program has a table.
+    parts: &'static [&'static [Check]],
+    /// Where the task depends on the student's ID: what staff compare the answers with.
+    pub(crate) key: Option<fn(&str) -> String>,
+}
+
+const LABS: &[Lab] = &[
+    Lab {
+        number: 1,
+        name: "datagrams",
+        title: "Datagrams",
+        parts: &[datagrams::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 2,
+        name: "streams",
+        title: "Streams",
+        parts: &[streams::CHECKS, framed::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 3,
+        name: "loss-and-delay",
+        title: "Loss and delay",
+        parts: &[pinger::CHECKS],
+        key: Some(pinger::key),
+    },
+];
+
+impl Lab {
+    pub(crate) fn checks(&self) -> impl Iterator<Item = &'static Check> + use<> {
+        self.parts.iter().copied().flatten()
+    }
+}
+
+/// The lab with this name or number.
+///
+/// # Errors
+/// When there is none: a text with the names.
+pub(crate) fn find(name: &str) -> Result<&'static Lab, String> {
+    let named = |lab: &&Lab| lab.name == name || name.parse() == Ok(lab.number);
+    LABS.iter().find(named).ok_or_else(|| {
+        let names: Vec<_> = LABS.iter().map(|lab| lab.name).collect();
+        format!("no such lab; the labs are {}", names.join(", "))
+    })
+}
+
+/// A line for each lab.
+pub(crate) fn list() -> String {
+    let mut text = String::from("lab  name            points  checks  title\n");
+    for lab in LABS {
+        let points: u32 = lab.checks().map(|check| check.points).sum();
+        let (number, name, title, checks) = (lab.number, lab.name, lab.title, lab.checks().count());
+        let _ = writeln!(text, "{number:>3}  {name:<14}  {points:>6}  {checks:>6}  {title}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_check_has_an_id_of_its_own_a_point_and_at_most_ten_seconds() {
+        for lab in LABS {
+            let ids: BTreeSet<_> = lab.checks().map(|check| check.id).collect();
+            assert_eq!(ids.len(), lab.checks().count(), "{}", lab.name);
+            for check in lab.checks() {
+                // The id is also the name of a folder.
+                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                assert!(check.id.chars().all(plain), "{}", check.id);
+                assert!(check.points > 0 && check.limit <= Duration::from_secs(10), "{}", check.id);
+            }
+        }
+    }
+
+    #[test]
+    fn the_rubric_of_a_sheet_is_the_table_of_its_checks() {
+        for lab in LABS {
+            let sheet = format!("{:02}-{}.md", lab.number, lab.name);
+            let text = fs::read_to_string(&sheet).unwrap().replace("\r\n", "\n");
+            let (_, rubric) = text.split_once("\n## Rubric\n").unwrap_or_else(|| panic!("{sheet}"));
+            let rubric = rubric.split("\n## ").next().unwrap();
+            let rows: Vec<_> = rubric.lines().filter(|line| line.starts_with("| `")).collect();
+            let row = |check: &Check| format!("| `{}` | {} |", check.id, check.points);
+            let checks: Vec<_> = lab.checks().collect();
+            assert_eq!(rows.len(), checks.len(), "{sheet}");
+            for (line, check) in rows.iter().zip(&checks) {
+                assert!(line.starts_with(&row(check)), "{sheet}: {line} is not {}", row(check));
+            }
+            let points: u32 = checks.iter().map(|check| check.points).sum();
+            assert!(rubric.contains(&format!("{points} points")), "{sheet}: {points} points");
+        }
+    }
+}

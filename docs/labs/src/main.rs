@@ -1,0 +1,95 @@
+//! The grader of the labs in docs/labs: runs a student's program and checks what it does.
+//!
+//! | File | Its part |
+//! |---|---|
+//! | `options.rs` | the command line |
+//! | `lab/` | the table of the labs, and each lab with the table of its checks |
+//! | `check.rs` | what a check is, what it gets, and how it fails |
+//! | `grade.rs` | runs the checks of a lab |
+//! | `program.rs` | the student's command |
+//! | `process.rs` | a running program: its input, output and end |
+//! | `reaper.rs` | ends a program and all of its children |
+//! | `limits.rs` | files and memory that a program can use |
+//! | `sockets.rs` | UDP and TCP with a time limit on every call |
+//! | `relay.rs` | a UDP echo behind a link that loses, delays and duplicates |
+//! | `seed.rs` | seeds from a student's ID |
+//! | `hints.rs` | one text for each known mistake |
+//! | `report/` | the result of a run and its formats |
+
+mod check;
+mod grade;
+mod hints;
+mod lab;
+mod limits;
+mod options;
+mod process;
+mod program;
+mod reaper;
+mod relay;
+mod report;
+mod seed;
+mod sockets;
+
+use std::fs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use fastrand::Rng;
+
+use options::{Check, Command, Options};
+
+/// The exit code when the grader could not grade; clap exits with the same on wrong usage.
+const NOT_GRADED: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(NOT_GRADED)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
+    match &options.command {
+        Command::List => {
+            print(&lab::list())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(options) => check(options),
+        Command::Key(options) => {
+            let key = options.lab.key.with_context(|| {
+                format!("{}: every student has the same task, so there is no key", options.lab.name)
+            })?;
+            print(&key(&options.student))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Relay(options) => {
+            let rng = Rng::with_seed(seed::seed(&options.student, "relay"));
+            relay::run(options.port, options.link(), rng).context("relay")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn check(options: &Check) -> Result<ExitCode> {
+    limits::apply()?;
+    let report = grade::grade(options)?;
+    let text = options.format.write(&report)?;
+    match &options.output {
+        Some(file) => {
+            fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
+        }
+        None => print(&text)?,
+    }
+    let complete = report.score() == report.max_score();
+    Ok(if options.strict && !complete { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints a result; a reader that has gone is an error, not a panic.
+fn print(text: &str) -> Result<()> {
+    io::stdout().write_all(text.as_bytes()).context("write to stdout")
+}

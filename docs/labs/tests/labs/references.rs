@@ -1,0 +1,47 @@
+//! The reference solutions get all points, the skeletons none.
+
+use std::fs;
+
+use crate::grader::{grade, in_labs, python};
+
+const LABS: [(&str, &str); 3] = [
+    ("datagrams", "01_datagrams.py"),
+    ("streams", "02_streams.py"),
+    ("loss-and-delay", "03_loss_and_delay.py"),
+];
+
+#[test]
+fn a_reference_gets_full_marks() {
+    for (lab, file) in LABS {
+        let graded = grade(lab, &python(&in_labs("solutions").join(file), ""), &[]);
+        assert_eq!(graded.failed(), [""; 0], "{:#}", graded.report);
+        let (score, max) = graded.points();
+        assert!(score == max && (10..=20).contains(&max), "{score}/{max}");
+    }
+}
+
+#[test]
+fn a_skeleton_gets_no_points_and_runs_as_it_stands() {
+    for (lab, file) in LABS {
+        let skeleton = in_labs("starter").join(file);
+        let graded = grade(lab, &python(&skeleton, ""), &[]);
+        assert_eq!(graded.points().0, 0, "{:#}", graded.report);
+        // It fails where the student has to write something, and says so.
+        assert!(graded.first("stderr").contains("NotImplementedError"), "{:#}", graded.report);
+    }
+}
+
+#[test]
+fn a_skeleton_has_the_functions_of_its_reference() {
+    for (_, file) in LABS {
+        let functions = |folder: &str| {
+            let text = fs::read_to_string(in_labs(folder).join(file)).unwrap();
+            let lines = text.lines().filter(|line| line.starts_with("def "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let reference = functions("solutions");
+        for function in functions("starter") {
+            assert!(reference.contains(&function), "{file}: {function}");
+        }
+    }
+}

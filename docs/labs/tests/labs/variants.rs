@@ -1,0 +1,243 @@
+//! For each check, a reference that was broken in one place: it loses the points of that check and no
+//! others. A patch whose text is not in the reference fails the test, so patches cannot rot.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::grader::{grade, grade_python, in_labs, python, solution};
+
+struct Variant {
+    /// The check that it fails.
+    fails: &'static str,
+    /// Text of the reference, and what replaces it.
+    patches: &'static [(&'static str, &'static str)],
+}
+
+const DATAGRAMS: &[Variant] = &[
+    // It serves eight datagrams and ends.
+    Variant { fails: "upper", patches: &[("while True:", "for _ in range(8):")] },
+    Variant {
+        fails: "unicode",
+        patches: &[("message.decode().upper().encode()", "message.upper()")],
+    },
+    Variant {
+        fails: "empty",
+        patches: &[(
+            "server.recvfrom(2048)\n",
+            "server.recvfrom(2048)\n            if not message:\n                continue\n",
+        )],
+    },
+    Variant { fails: "size", patches: &[("server.recvfrom(2048)", "server.recvfrom(1024)")] },
+    Variant {
+        fails: "not-text",
+        patches: &[("                continue\n", "                raise\n")],
+    },
+    // It answers a little later, to whichever client came last.
+    Variant {
+        fails: "two-clients",
+        patches: &[
+            ("import sys\n", "import sys\nfrom threading import Timer\n"),
+            (
+                "server.sendto(reply, client)",
+                "Timer(0.05, lambda reply=reply: server.sendto(reply, client)).start()",
+            ),
+        ],
+    },
+    Variant {
+        fails: "client-sends",
+        patches: &[("client.send(message.encode())", "client.send((message + '\\n').encode())")],
+    },
+    Variant {
+        fails: "client-prints",
+        patches: &[("print(reply.decode())", "print(message.upper())")],
+    },
+    Variant { fails: "no-server", patches: &[("client.settimeout(TIMEOUT)", "pass")] },
+    Variant {
+        fails: "wrong-sender",
+        patches: &[
+            ("client.connect((host, port))", "pass"),
+            ("client.send(message.encode())", "client.sendto(message.encode(), (host, port))"),
+        ],
+    },
+];
+
+const STREAMS: &[Variant] = &[
+    Variant {
+        fails: "sentence",
+        patches: &[("sentence.decode().upper().encode()", "sentence.upper()")],
+    },
+    Variant {
+        fails: "next-client",
+        patches: &[(
+            "sentence = connection.recv(1024)\n",
+            "sentence = connection.recv(1024)\n                if not sentence:\n                    break\n",
+        )],
+    },
+    Variant {
+        fails: "client-sends",
+        patches: &[("client.sendall(sentence.encode())", "client.sendall(sentence.upper().encode())")],
+    },
+    Variant {
+        fails: "client-prints",
+        patches: &[("\"From Server:\", reply.decode()", "\"From Server:\", sentence.upper()")],
+    },
+    Variant {
+        fails: "no-server",
+        patches: &[(
+            "        except OSError as error:\n            sys.exit",
+            "        except ConnectionRefusedError:\n            pass\n        except OSError as error:\n            sys.exit",
+        )],
+    },
+    Variant { fails: "no-reply", patches: &[("if not reply:", "if False:")] },
+    // The length in characters.
+    Variant {
+        fails: "message",
+        patches: &[("struct.pack(\">I\", len(reply))", "struct.pack(\">I\", len(reply.decode()))")],
+    },
+    // It repeats the receive for the text, not for the length.
+    Variant { fails: "cuts", patches: &[("receive(connection, 4)", "connection.recv(4)")] },
+    // It receives as much as there is and forgets what is behind the first message.
+    Variant {
+        fails: "together",
+        patches: &[
+            (
+                "                (length,) = struct.unpack(\">I\", receive(connection, 4))\n",
+                "                data = receive(connection, 1) + connection.recv(70000)
+                data += receive(connection, max(0, 4 - len(data)))
+                (length,) = struct.unpack(\">I\", data[:4])
+                data = data[4:4 + length]
+",
+            ),
+            ("receive(connection, length)", "(data + receive(connection, length - len(data)))"),
+        ],
+    },
+    Variant { fails: "empty-message", patches: &[("if length > LONGEST:", "if not 0 < length <= LONGEST:")] },
+    Variant { fails: "longest", patches: &[("if length > LONGEST:", "if length >= LONGEST:")] },
+    Variant { fails: "oversize", patches: &[("if length > LONGEST:", "if False:")] },
+    Variant {
+        fails: "two-clients",
+        patches: &[(
+            "Thread(target=serve_messages, args=(connection, client), daemon=True).start()",
+            "serve_messages(connection, client)",
+        )],
+    },
+    // It takes a client that has nothing more to send for one that has gone.
+    Variant {
+        fails: "half-close",
+        patches: &[
+            ("import sys\n", "import sys\nfrom select import select\nfrom socket import MSG_PEEK\n"),
+            (
+                "                connection.sendall(struct",
+                "                if select([connection], [], [], 0.02)[0] and not connection.recv(1, MSG_PEEK):
+                    raise OSError('the client has gone')
+                connection.sendall(struct",
+            ),
+        ],
+    },
+    Variant {
+        fails: "leaves",
+        patches: &[
+            ("import sys\n", "import os\nimport sys\n"),
+            (
+                "        if not part:\n",
+                "        if not part and data:\n            os._exit(1)\n        if not part:\n",
+            ),
+        ],
+    },
+];
+
+const LOSS_AND_DELAY: &[Variant] = &[
+    // It pauses between pings, as the system's `ping` does.
+    Variant {
+        fails: "replies",
+        patches: &[
+            ("from time import monotonic", "from time import monotonic, sleep"),
+            (
+                "            datagrams += attempts\n",
+                "            datagrams += attempts\n            sleep(0.18)\n",
+            ),
+        ],
+    },
+    // From the first attempt, whichever was answered.
+    Variant { fails: "rtt", patches: &[("now - sent[of_attempt]", "now - sent[1]")] },
+    Variant { fails: "timeout", patches: &[("TIMEOUT = 0.2", "TIMEOUT = 0.15")] },
+    Variant { fails: "retransmission", patches: &[("ATTEMPTS = 3", "ATTEMPTS = 2")] },
+    // It prints a line for every copy that comes soon after.
+    Variant {
+        fails: "duplicates",
+        patches: &[(
+            "                print(f\"reply {number} {attempt} {rtt:.1f}\", flush=True)\n",
+            "                print(f\"reply {number} {attempt} {rtt:.1f}\", flush=True)
+                if wait_for_reply(client, number, {attempt: 0}, monotonic() + 0.05):
+                    print(f\"reply {number} {attempt} {rtt:.1f}\", flush=True)
+",
+        )],
+    },
+    Variant { fails: "late", patches: &[("of_attempt in sent:", "of_attempt == max(sent):")] },
+    Variant {
+        fails: "strangers",
+        patches: &[(
+            "        except ValueError:\n            continue",
+            "        except ValueError:\n            raise",
+        )],
+    },
+    // Each receive starts a new 200 ms.
+    Variant {
+        fails: "strangers",
+        patches: &[("(left := deadline - monotonic())", "(left := TIMEOUT)")],
+    },
+    Variant { fails: "summary", patches: &[("datagrams += attempts", "datagrams += 1")] },
+];
+
+#[test]
+fn each_broken_variant_of_lab_3_loses_the_points_of_one_check() {
+    check_all("loss-and-delay", "03_loss_and_delay.py", LOSS_AND_DELAY);
+}
+
+#[test]
+fn each_broken_variant_of_lab_1_loses_the_points_of_one_check() {
+    check_all("datagrams", "01_datagrams.py", DATAGRAMS);
+}
+
+#[test]
+fn each_broken_variant_of_lab_2_loses_the_points_of_one_check() {
+    check_all("streams", "02_streams.py", STREAMS);
+}
+
+fn check_all(lab: &str, file: &str, variants: &[Variant]) {
+    /// Variants that are graded at a time: most of a run is waiting.
+    const AT_A_TIME: usize = 3;
+    let ids = grade(lab, &python(&in_labs("solutions").join(file), ""), &[]).ids();
+    let covered: BTreeSet<_> = variants.iter().map(|variant| variant.fails.to_owned()).collect();
+    assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), covered, "a variant for each check");
+
+    let reference = solution(file);
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(variant) = variants.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let folder = tempfile::tempdir().unwrap();
+                    let program = patched(&reference, variant);
+                    let graded = grade_python(folder.path(), lab, &program, &[]);
+                    if graded.failed() != [variant.fails] {
+                        let text = format!("{} {:#}", variant.fails, graded.report);
+                        wrong.lock().unwrap().push(text);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn patched(reference: &str, variant: &Variant) -> String {
+    variant.patches.iter().fold(reference.to_owned(), |program, (old, new)| {
+        assert!(program.contains(old), "{}: the reference has no {old}", variant.fails);
+        program.replacen(old, new, 1)
+    })
+}
