@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Lab 5: bencode and .torrent files (BEP 3). The sheet is docs/labs/05-bencode.md.
 
-    05_bencode.py decode              bencode on stdin, JSON on stdout
-    05_bencode.py encode              JSON on stdin, bencode on stdout
-    05_bencode.py info FILE.torrent   what the file says, and its info hash
+05_bencode.py decode              bencode on stdin, JSON on stdout
+05_bencode.py encode              JSON on stdin, bencode on stdout
+05_bencode.py info FILE.torrent   what the file says, and its info hash
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import sys
 
 # A decoder that calls itself for each list would run out of stack on 20,000 times "l".
 MAX_DEPTH = 100
-# Largest number that the field `length` of a real .torrent can need; int() of a million digits is slow.
+# A 64-bit number has at most 19 digits and a sign; int() of a million digits is slow.
 MAX_DIGITS = 20
 DIGITS = b"0123456789"
 
@@ -64,7 +64,7 @@ class Decoder:
 
     def string(self):
         length = self.number_before(b":")
-        # Before the slice: Python would quietly return fewer bytes, other languages would reserve them.
+        # Before the slice: Python would return fewer bytes; other languages would reserve them.
         if length > len(self.data) - self.position:
             raise self.invalid(f"a string of {length} bytes does not fit into the input")
         self.position += length
@@ -176,7 +176,7 @@ class Pairs:
 
 def info(data):
     """The lines that describe a .torrent."""
-    # Some programs write keys out of order. The hash is over the bytes as they stand, so it does not matter.
+    # Some programs write keys out of order. The hash does not care: it is over the bytes.
     decoder = Decoder(data, sorted_keys=False)
     torrent = decoder.whole()
     if not isinstance(torrent, dict):

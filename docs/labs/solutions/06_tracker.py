@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lab 6: a BitTorrent tracker over HTTP (BEP 3, 23 and 48). The sheet is docs/labs/06-tracker.md.
 
-    06_tracker.py PORT INTERVAL       serves 127.0.0.1:PORT; peers announce every INTERVAL seconds
+06_tracker.py PORT INTERVAL       serves 127.0.0.1:PORT; peers announce every INTERVAL seconds
 """
 
 import random
@@ -210,8 +210,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format, *args):
-        # The request line comes from a stranger: %r keeps its control characters away from the terminal.
-        print("%s %r" % (self.address_string(), format % args), file=sys.stderr)
+        # The request line comes from a stranger: !r keeps its control characters from the terminal.
+        print(f"{self.address_string()} {format % args!r}", file=sys.stderr)
 
 
 class Server(ThreadingHTTPServer):

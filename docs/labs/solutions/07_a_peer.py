@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lab 7: one piece from one peer (BEP 3). The sheet is docs/labs/07-a-peer.md.
 
-    07_a_peer.py [--timeout SECONDS] TORRENT HOST PORT INDEX OUT
+07_a_peer.py [--timeout SECONDS] TORRENT HOST PORT INDEX OUT
 """
 
 import argparse
@@ -59,7 +59,7 @@ class Torrent:
 
 
 def decode(data):
-    """The value of bencoded `data`, and where the value of its key `info` begins and ends (lab 5)."""
+    """The value of bencoded `data`, and where the value of its key `info` is in it (lab 5)."""
     info_span = None
 
     def value(at, depth):
@@ -76,7 +76,9 @@ def decode(data):
                 begin = at
                 item, at = value(at, depth + 1)
                 items.append(item)
-                if first == b"d" and depth == 0 and items[-2:-1] == [b"info"] and len(items) % 2 == 0:
+                # An even number of items: the last one is a value, and the one before its key.
+                at_top = first == b"d" and depth == 0 and len(items) % 2 == 0
+                if at_top and items[-2] == b"info":
                     info_span = (begin, at)
             if first == b"l":
                 return items, at + 1
@@ -210,7 +212,7 @@ def has_bit(payload, torrent, index):
 
 
 def block_of(payload, index):
-    """The begin and the bytes of a block of our piece; of another piece, a begin that fits nowhere."""
+    """The begin of a block and its bytes. Of another piece, a begin that fits nowhere."""
     if len(payload) < 8:
         raise Failed("the peer sent a piece message that is too short")
     its_index, begin = struct.unpack(">II", payload[:8])

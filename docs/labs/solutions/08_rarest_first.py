@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Lab 8: a file from several peers, rarest first (BEP 3). The sheet is docs/labs/08-rarest-first.md.
+"""Lab 8: a file from several peers, rarest first (BEP 3).
+
+The sheet is docs/labs/08-rarest-first.md.
 
     08_rarest_first.py [--timeout SECONDS] TORRENT OUT HOST:PORT...
 """
@@ -15,7 +17,8 @@ import time
 
 BLOCK = 16 * 1024  # BEP 3: what one request asks for
 PIPELINE = 8  # requests in flight to one neighbor
-# A piece message with one block needs 16 KiB and 9 bytes; a bitfield is longer only above a million pieces.
+# A piece message with one block needs 16 KiB and 9 bytes; a bitfield is longer than this only
+# above a million pieces.
 MAX_MESSAGE = 128 * 1024
 CONNECT_TIMEOUT = 10  # seconds for the connection, and again for the handshake
 PROTOCOL = b"\x13BitTorrent protocol"
@@ -64,7 +67,7 @@ class Torrent:
 
 
 def decode(data):
-    """The value of bencoded `data`, and where the value of its key `info` begins and ends (lab 5)."""
+    """The value of bencoded `data`, and where the value of its key `info` is in it (lab 5)."""
     info_span = None
 
     def value(at, depth):
@@ -81,7 +84,9 @@ def decode(data):
                 begin = at
                 item, at = value(at, depth + 1)
                 items.append(item)
-                if first == b"d" and depth == 0 and items[-2:-1] == [b"info"] and len(items) % 2 == 0:
+                # An even number of items: the last one is a value, and the one before its key.
+                at_top = first == b"d" and depth == 0 and len(items) % 2 == 0
+                if at_top and items[-2] == b"info":
                     info_span = (begin, at)
             if first == b"l":
                 return items, at + 1
@@ -267,7 +272,7 @@ class Download:
         return self.next_request(neighbor)
 
     def rarest(self, neighbor):
-        """K&R 2.5: of the pieces that we can begin with this neighbor, one with the fewest copies."""
+        """K&R 2.5: of the pieces that we can begin here, one with the fewest copies."""
         possible = [i for i in neighbor.has - self.verified if i not in self.in_progress]
         if not possible:
             return None
@@ -285,7 +290,9 @@ class Download:
         neighbor.requests.discard((index, *block))
         progress = self.in_progress.get(index)
         # After a choke a block may still come that another neighbor is asked for by now: welcome.
-        if progress is None or block not in progress.missing or progress.owner not in (None, neighbor):
+        if progress is None or block not in progress.missing:
+            return
+        if progress.owner not in (None, neighbor):
             return
         self.news = neighbor.answered = time.monotonic()
         del progress.missing[block]

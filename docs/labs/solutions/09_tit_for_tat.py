@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Lab 9: a peer that trades, tit-for-tat (K&R 2.5, BEP 3). The sheet is docs/labs/09-tit-for-tat.md.
+"""Lab 9: a peer that trades, tit-for-tat (K&R 2.5, BEP 3).
+
+The sheet is docs/labs/09-tit-for-tat.md.
 
     09_tit_for_tat.py [--rechoke SECONDS] [--optimistic SECONDS] TORRENT DATA PORT [HOST:PORT...]
 """
@@ -18,7 +20,8 @@ import time
 BLOCK = 16 * 1024  # BEP 3: what one request asks for
 PIPELINE = 8  # requests in flight to one neighbor
 SLOTS = 4  # K&R 2.5: the top four; one more is unchoked at random
-# A piece message with one block needs 16 KiB and 9 bytes; a bitfield is longer only above a million pieces.
+# A piece message with one block needs 16 KiB and 9 bytes; a bitfield is longer than this only
+# above a million pieces.
 MAX_MESSAGE = 128 * 1024
 MAX_NEIGHBORS = 80
 MAX_UPLOADS = 1_000  # requests of one neighbor that wait; real clients have at most 500 in flight
@@ -72,7 +75,7 @@ class Torrent:
 
 
 def decode(data):
-    """The value of bencoded `data`, and where the value of its key `info` begins and ends (lab 5)."""
+    """The value of bencoded `data`, and where the value of its key `info` is in it (lab 5)."""
     info_span = None
 
     def value(at, depth):
@@ -89,7 +92,9 @@ def decode(data):
                 begin = at
                 item, at = value(at, depth + 1)
                 items.append(item)
-                if first == b"d" and depth == 0 and items[-2:-1] == [b"info"] and len(items) % 2 == 0:
+                # An even number of items: the last one is a value, and the one before its key.
+                at_top = first == b"d" and depth == 0 and len(items) % 2 == 0
+                if at_top and items[-2] == b"info":
                     info_span = (begin, at)
             if first == b"l":
                 return items, at + 1
@@ -294,7 +299,7 @@ class Download:
         return self.next_request(neighbor)
 
     def rarest(self, neighbor):
-        """K&R 2.5: of the pieces that we can begin with this neighbor, one with the fewest copies."""
+        """K&R 2.5: of the pieces that we can begin here, one with the fewest copies."""
         possible = [i for i in neighbor.has - self.verified if i not in self.in_progress]
         if not possible:
             return None
@@ -315,7 +320,9 @@ class Download:
             neighbor.received += block[1]
         progress = self.in_progress.get(index)
         # After a choke a block may still come that another neighbor is asked for by now: welcome.
-        if progress is None or block not in progress.missing or progress.owner not in (None, neighbor):
+        if progress is None or block not in progress.missing:
+            return
+        if progress.owner not in (None, neighbor):
             return
         neighbor.answered = time.monotonic()
         del progress.missing[block]
@@ -372,8 +379,10 @@ class Choker:
             def rank(neighbor):
                 return (neighbor.served, random.random())
         else:
+
             def rank(neighbor):
                 return (neighbor is self.optimistic, neighbor.am_choking, random.random())
+
         ranked = sorted(interested, key=rank)
         top, waiting = ranked[:SLOTS], ranked[SLOTS:]
         # An optimistic neighbor that has become one of the four, or has left, frees its slot.
@@ -482,7 +491,7 @@ class Peer(Download):
             self.unchoke(neighbor)
 
     async def rounds(self, rechoke, optimistic):
-        """A round every `rechoke` seconds; every `optimistic` seconds another optimistic neighbor."""
+        """A round every `rechoke` seconds, with a new optimistic one every `optimistic` seconds."""
         rounds_per_optimistic = max(1, int(optimistic / rechoke))
         number, next_round = 0, time.monotonic()
         while True:

@@ -39,7 +39,7 @@ def client_server(n, f, u_s, d):
 
 
 def peer_to_peer(n, f, u_s, d, u):
-    """K&R 2.5: one copy must leave the server, each peer must receive one, and together all upload n."""
+    """K&R 2.5: the server sends one copy, each peer receives one, and together all upload n."""
     return max(f / u_s, f / d, n * f / (u_s + n * u))
 
 
@@ -85,7 +85,7 @@ def swarm(p, peer):
     limit = f"{p['upload-limit']}KB"
     options = ["--peers", str(p["N-small"]), "--free-riders", "0", "--head-start", "0"]
     command = [peer, "swarm", *options, "--upload-limit", limit]
-    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True)
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     for name, label in [("swarm-bound", "P2P, at least"), ("swarm-measured", "this swarm")]:
         yield name, float(re.search(rf"{label} +([0-9.]+) s", run.stdout).group(1))
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Lab 11: free riders, the missing piece, clustering (K&R 2.5). The sheet is docs/labs/11-free-riders.md.
+"""Lab 11: free riders, the missing piece, clustering (K&R 2.5).
+
+The sheet is docs/labs/11-free-riders.md.
 
     11_free_riders.py ID [PEER]
 
@@ -37,7 +39,7 @@ def free_rider(n, served, by_rate):
 
 
 def crowd(peers, riders):
-    """N F over the sum of all uploads, in seconds, with the rates that the scenario has by default."""
+    """N F over the sum of all uploads, in seconds, with the default rates of the scenario."""
     file, upload, seeds = 200 * 128 * 1024, 81920, 5
     return peers * file / ((peers - riders + seeds) * upload)
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Lab 5: bencode and .torrent files (BEP 3). The sheet is docs/labs/05-bencode.md.
 
-    05_bencode.py decode              bencode on stdin, JSON on stdout
-    05_bencode.py encode              JSON on stdin, bencode on stdout
-    05_bencode.py info FILE.torrent   what the file says, and its info hash
+05_bencode.py decode              bencode on stdin, JSON on stdout
+05_bencode.py encode              JSON on stdin, bencode on stdout
+05_bencode.py info FILE.torrent   what the file says, and its info hash
 """
 
 import json

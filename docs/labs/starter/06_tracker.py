@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lab 6: a BitTorrent tracker over HTTP (BEP 3, 23 and 48). The sheet is docs/labs/06-tracker.md.
 
-    06_tracker.py PORT INTERVAL       serves 127.0.0.1:PORT; peers announce every INTERVAL seconds
+06_tracker.py PORT INTERVAL       serves 127.0.0.1:PORT; peers announce every INTERVAL seconds
 """
 
 import sys

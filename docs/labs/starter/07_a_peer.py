@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lab 7: one piece from one peer (BEP 3). The sheet is docs/labs/07-a-peer.md.
 
-    07_a_peer.py [--timeout SECONDS] TORRENT HOST PORT INDEX OUT
+07_a_peer.py [--timeout SECONDS] TORRENT HOST PORT INDEX OUT
 """
 
 import argparse

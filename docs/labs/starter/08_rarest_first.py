@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Lab 8: a file from several peers, rarest first (BEP 3). The sheet is docs/labs/08-rarest-first.md.
+"""Lab 8: a file from several peers, rarest first (BEP 3).
+
+The sheet is docs/labs/08-rarest-first.md.
 
     08_rarest_first.py [--timeout SECONDS] TORRENT OUT HOST:PORT...
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Lab 9: a peer that trades, tit-for-tat (K&R 2.5, BEP 3). The sheet is docs/labs/09-tit-for-tat.md.
+"""Lab 9: a peer that trades, tit-for-tat (K&R 2.5, BEP 3).
+
+The sheet is docs/labs/09-tit-for-tat.md.
 
     09_tit_for_tat.py [--rechoke SECONDS] [--optimistic SECONDS] TORRENT DATA PORT [HOST:PORT...]
 

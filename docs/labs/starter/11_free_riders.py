@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Lab 11: free riders, the missing piece, clustering (K&R 2.5). The sheet is docs/labs/11-free-riders.md.
+"""Lab 11: free riders, the missing piece, clustering (K&R 2.5).
+
+The sheet is docs/labs/11-free-riders.md.
 
     11_free_riders.py ID        prints your numbers, and an answers file to fill in
 """

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Lab 12: a choker of your own. The sheet is docs/labs/12-your-own-choker.md.
 
-Gets a question on each line of stdin, and answers each with one line on stdout. It serves no one yet.
+Gets a question on each line of stdin, and answers each with one line on stdout. It serves no
+neighbor yet.
 """
 
 import json
