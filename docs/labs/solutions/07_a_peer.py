@@ -111,7 +111,7 @@ class Connection:
         """The next `count` bytes. One recv returns what is there, which may be any part of them."""
         parts = []
         while count > 0:
-            # Keep-alives and other chatter must not keep us here for ever.
+            # Keep-alives and other chatter must not keep us here forever.
             left = self.deadline - time.monotonic()
             if left <= 0:
                 raise socket.timeout

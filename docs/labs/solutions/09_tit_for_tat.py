@@ -316,7 +316,7 @@ class Download:
         block = (begin, len(payload) - 8)
         if (index, *block) in neighbor.requests:
             neighbor.requests.discard((index, *block))
-            # Only what we asked for: else a neighbor could buy a slot with bytes that nobody wants.
+            # Only what we asked for: else a neighbor could buy a slot with useless bytes.
             neighbor.received += block[1]
         progress = self.in_progress.get(index)
         # After a choke a block may still come that another neighbor is asked for by now: welcome.
@@ -371,7 +371,7 @@ class Choker:
     def choose(self, interested, complete, new_optimistic):
         """The neighbors to serve until the next round."""
         if not complete:
-            # At first all rates are 0: keep whom we have, then let chance decide.
+            # At first all rates are 0: keep those that we have, then let chance decide.
             def rank(neighbor):
                 return (-neighbor.rate, neighbor.am_choking, random.random())
         elif new_optimistic:
@@ -462,7 +462,7 @@ class Peer(Download):
         neighbor.send(CHOKE)
 
     def run_round(self, new_optimistic):
-        """Chooses again whom to serve."""
+        """Chooses again which neighbors to serve."""
         for neighbor in list(self.neighbors):
             if neighbor.requests and time.monotonic() - neighbor.answered > ANSWER_TIMEOUT:
                 self.disconnect(neighbor, f"answered no request for {ANSWER_TIMEOUT} s")
