@@ -19,7 +19,7 @@ import tempfile
 
 def parameters(student):
     """The numbers of this student: each depends on one byte of a hash of the ID."""
-    digest = hashlib.sha256(f"free-riders {student}".encode()).digest()
+    digest = hashlib.sha1(f"free-riders {student}".encode()).digest()
     return {
         "contributors": 20 + digest[0] % 31,
         "peers": 40 + digest[1] % 31,

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
+use crate::answers::{Answers, Key};
 use crate::hints;
 use crate::process::{Captured, Running};
 use crate::program::Program;
 use crate::sockets;
+use crate::submission::Submission;
 
 /// One check of a lab; the rubric of the lab's sheet has a row for each.
 #[derive(Debug)]
@@ -27,9 +29,10 @@ pub(crate) struct Check {
     pub(crate) run: fn(&mut Context<'_>) -> Result<(), Stop>,
 }
 
-/// What a check gets: the program, a folder, random numbers from the student's seed, a deadline.
+/// What a check gets: what was handed in, a folder, random numbers from the student's seed, a deadline.
 pub(crate) struct Context<'a> {
-    program: &'a Program,
+    submission: &'a Submission,
+    pub(crate) student: &'a str,
     folder: &'a Path,
     pub(crate) rng: Rng,
     deadline: Instant,
@@ -67,8 +70,35 @@ pub(crate) const START: Duration = Duration::from_secs(5);
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(program: &'a Program, folder: &'a Path, rng: Rng, limit: Duration) -> Self {
-        Self { program, folder, rng, deadline: Instant::now() + limit, stderr: Vec::new() }
+    pub(crate) fn new(
+        submission: &'a Submission,
+        student: &'a str,
+        folder: &'a Path,
+        rng: Rng,
+        limit: Duration,
+    ) -> Self {
+        let (deadline, stderr) = (Instant::now() + limit, Vec::new());
+        Self { submission, student, folder, rng, deadline, stderr }
+    }
+
+    fn program(&self) -> &'a Program {
+        match self.submission {
+            Submission::Program(program) => program,
+            Submission::Answers(_) => unreachable!("the grader takes what the lab takes"),
+        }
+    }
+
+    /// The student's answers.
+    pub(crate) fn answers(&self) -> &'a Answers {
+        match self.submission {
+            Submission::Answers(answers) => answers,
+            Submission::Program(_) => unreachable!("the grader takes what the lab takes"),
+        }
+    }
+
+    /// Compares the answers with the key.
+    pub(crate) fn judge(&self, key: &Key, tolerance: f64) -> Result<(), Stop> {
+        self.answers().judge(key, tolerance)
     }
 
     /// This long from now, but not beyond the time limit of the check.
@@ -78,9 +108,9 @@ impl<'a> Context<'a> {
 
     /// Starts the program with these arguments and this standard input.
     pub(crate) fn start(&mut self, arguments: &[&str], input: &str) -> Result<Running, Stop> {
-        let running = Running::start(self.program, arguments, self.folder, input.as_bytes());
+        let running = Running::start(self.program(), arguments, self.folder, input.as_bytes());
         let running = running.map_err(|error| {
-            let got = format!("cannot start {}: {error}", self.program.name());
+            let got = format!("cannot start {}: {error}", self.program().name());
             Failure::new("a program that starts", got).hint(hints::NOT_EXECUTABLE)
         })?;
         self.stderr.push(running.stderr().clone());

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use fastrand::Rng;
 
+use crate::answers::Answers;
 use crate::check::{Check, Context, Stop};
 use crate::lab::Lab;
 use crate::options;
@@ -18,6 +19,7 @@ use crate::process::end_all;
 use crate::program::Program;
 use crate::report::{Outcome, Report, Trouble};
 use crate::seed::seed;
+use crate::submission::{Submission, Takes};
 
 /// Checks that run at the same time. They wait far more than they compute, so this may exceed the
 /// number of processors; with more, slow programs would run into their time limits.
@@ -31,7 +33,7 @@ const INTERRUPTED: i32 = 130;
 /// # Errors
 /// On wrong usage, and when the grader itself cannot go on.
 pub(crate) fn grade(options: &options::Check) -> Result<Report> {
-    let program = Program::parse(&options.program)?;
+    let submission = submission(options)?;
     let checks = choose(options.lab, &options.only)?;
     let scratch = tempfile::Builder::new().prefix("labs-").tempdir().context("make a folder")?;
     end_programs_on_ctrl_c(scratch.path())?;
@@ -41,7 +43,7 @@ pub(crate) fn grade(options: &options::Check) -> Result<Report> {
     let outcomes = Mutex::new(Vec::new());
     let work = || {
         while let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = run(check, &program, &options.student, scratch.path());
+            let outcome = run(check, &submission, &options.student, scratch.path());
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         }
     };
@@ -62,6 +64,16 @@ pub(crate) fn grade(options: &options::Check) -> Result<Report> {
     })
 }
 
+fn submission(options: &options::Check) -> Result<Submission> {
+    let lab = options.lab.name;
+    match (options.lab.takes, &options.program, &options.answers) {
+        (Takes::Program, Some(program), _) => Program::parse(program).map(Submission::Program),
+        (Takes::Answers, _, Some(file)) => Answers::read(file).map(Submission::Answers),
+        (Takes::Program, None, _) => bail!("{lab} grades a program: --program CMD"),
+        (Takes::Answers, _, None) => bail!("{lab} grades a file of answers: --answers FILE"),
+    }
+}
+
 fn choose(lab: &'static Lab, only: &[String]) -> Result<Vec<&'static Check>> {
     for id in only {
         if !lab.checks().any(|check| check.id == id) {
@@ -73,13 +85,18 @@ fn choose(lab: &'static Lab, only: &[String]) -> Result<Vec<&'static Check>> {
     Ok(lab.checks().filter(chosen).collect())
 }
 
-fn run(check: &'static Check, program: &Program, student: &str, scratch: &Path) -> Result<Outcome> {
+fn run(
+    check: &'static Check,
+    submission: &Submission,
+    student: &str,
+    scratch: &Path,
+) -> Result<Outcome> {
     let doing = || format!("check {}", check.id);
     let folder = scratch.join(check.id);
     fs::create_dir(&folder).with_context(doing)?;
     let began = Instant::now();
     let rng = Rng::with_seed(seed(student, check.id));
-    let mut context = Context::new(program, &folder, rng, check.limit);
+    let mut context = Context::new(submission, student, &folder, rng, check.limit);
     let trouble = match (check.run)(&mut context) {
         Ok(()) => None,
         Err(Stop::Failed(failure)) => Some(Trouble { failure, stderr: context.stderr() }),

@@ -100,3 +100,12 @@ pub(crate) const STRANGERS: &str = "what does not begin with two numbers, or has
 
 pub(crate) const SUMMARY: &str = "\"sent\" counts datagrams, with retransmissions; the RTTs are \
     those of the lines above";
+
+pub(crate) const ANSWER_LINE: &str = "each answer is a line of its own with a plain number, such as \
+    cs-10 = 2400; a unit or a comma is no part of it";
+
+pub(crate) const NUMBER_OFF: &str = "bits or bytes, 1000 or 1024, your own numbers and rng-seed? The \
+    sheet's last part has the usual causes";
+
+pub(crate) const SWARM_TIME: &str = "no swarm is faster than its bound, and this one takes less than \
+    twice as long: is it the time after \"this swarm\", of a run with your own numbers?";

@@ -1,4 +1,5 @@
-//! The grader of the labs in docs/labs: runs a student's program and checks what it does.
+//! The grader of the labs in docs/labs: runs a student's program and checks what it does, or compares
+//! a student's numbers with its own.
 //!
 //! | File | Its part |
 //! |---|---|
@@ -6,7 +7,9 @@
 //! | `lab/` | the table of the labs, and each lab with the table of its checks |
 //! | `check.rs` | what a check is, what it gets, and how it fails |
 //! | `grade.rs` | runs the checks of a lab |
+//! | `submission.rs` | what a student hands in: a program or answers |
 //! | `program.rs` | the student's command |
+//! | `answers.rs` | the student's numbers |
 //! | `process.rs` | a running program: its input, output and end |
 //! | `reaper.rs` | ends a program and all of its children |
 //! | `limits.rs` | files and memory that a program can use |
@@ -16,6 +19,7 @@
 //! | `hints.rs` | one text for each known mistake |
 //! | `report/` | the result of a run and its formats |
 
+mod answers;
 mod check;
 mod grade;
 mod hints;
@@ -29,6 +33,7 @@ mod relay;
 mod report;
 mod seed;
 mod sockets;
+mod submission;
 
 use std::fs;
 use std::io::{self, Write};

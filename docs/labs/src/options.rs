@@ -39,8 +39,11 @@ pub(crate) struct Check {
     #[arg(value_name = "NAME", value_parser = lab::find)]
     pub(crate) lab: &'static Lab,
     /// Command that starts the program, with its arguments, quoted as in a shell
-    #[arg(long, value_name = "CMD")]
-    pub(crate) program: String,
+    #[arg(long, value_name = "CMD", conflicts_with = "answers")]
+    pub(crate) program: Option<String>,
+    /// File of answers, for labs in which nothing is programmed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) answers: Option<PathBuf>,
     /// Seed of the texts that the checks send; any string
     #[arg(long, value_name = "ID", default_value = "practice")]
     pub(crate) student: String,

@@ -4,9 +4,14 @@ use sha1::{Digest, Sha1};
 
 /// The seed for one purpose: the same ID gives it the same numbers, whatever else a run does.
 pub(crate) fn seed(student: &str, purpose: &str) -> u64 {
-    let digest = Sha1::digest(format!("{student}\n{purpose}"));
+    let digest = bytes(&format!("{student}\n{purpose}"));
     let first = digest.first_chunk().expect("a SHA-1 hash has 20 bytes");
     u64::from_be_bytes(*first)
+}
+
+/// The SHA-1 hash of a text. The starters in Python take a student's numbers from it as well.
+pub(crate) fn bytes(text: &str) -> [u8; 20] {
+    Sha1::digest(text).into()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ import sys
 
 def parameters(student):
     """The numbers of this student: each depends on one byte of a hash of the ID."""
-    digest = hashlib.sha256(f"distribution-time {student}".encode()).digest()
+    digest = hashlib.sha1(f"distribution-time {student}".encode()).digest()
     return {
         "F": 10 + digest[0] % 11,  # Gbit
         "u_s": 20 + 5 * (digest[1] % 7),  # Mbit/s

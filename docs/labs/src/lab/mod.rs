@@ -2,14 +2,18 @@
 
 mod client;
 mod datagrams;
+mod distribution_time;
 mod framed;
+mod free_riders;
 mod pinger;
+mod simulate;
 mod streams;
 mod texts;
 
 use std::fmt::Write;
 
 use crate::check::Check;
+use crate::submission::Takes;
 
 /// A lab: its sheet is docs/labs/NN-name.md.
 #[derive(Debug)]
@@ -17,6 +21,7 @@ pub(crate) struct Lab {
     pub(crate) number: u32,
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
+    pub(crate) takes: Takes,
     /// In the order of the rubric; each part of the program has a table.
     parts: &'static [&'static [Check]],
     /// Where the task depends on the student's ID: what staff compare the answers with.
@@ -28,6 +33,7 @@ const LABS: &[Lab] = &[
         number: 1,
         name: "datagrams",
         title: "Datagrams",
+        takes: Takes::Program,
         parts: &[datagrams::CHECKS],
         key: None,
     },
@@ -35,6 +41,7 @@ const LABS: &[Lab] = &[
         number: 2,
         name: "streams",
         title: "Streams",
+        takes: Takes::Program,
         parts: &[streams::CHECKS, framed::CHECKS],
         key: None,
     },
@@ -42,8 +49,25 @@ const LABS: &[Lab] = &[
         number: 3,
         name: "loss-and-delay",
         title: "Loss and delay",
+        takes: Takes::Program,
         parts: &[pinger::CHECKS],
         key: Some(pinger::key),
+    },
+    Lab {
+        number: 10,
+        name: "distribution-time",
+        title: "Distribution time",
+        takes: Takes::Answers,
+        parts: &[distribution_time::CHECKS],
+        key: Some(distribution_time::key),
+    },
+    Lab {
+        number: 11,
+        name: "free-riders",
+        title: "Free riders, the missing piece, clustering",
+        takes: Takes::Answers,
+        parts: &[free_riders::CHECKS],
+        key: Some(free_riders::key),
     },
 ];
 
@@ -67,11 +91,11 @@ pub(crate) fn find(name: &str) -> Result<&'static Lab, String> {
 
 /// A line for each lab.
 pub(crate) fn list() -> String {
-    let mut text = String::from("lab  name            points  checks  title\n");
+    let mut text = String::from("lab  name               points  checks  title\n");
     for lab in LABS {
         let points: u32 = lab.checks().map(|check| check.points).sum();
         let (number, name, title, checks) = (lab.number, lab.name, lab.title, lab.checks().count());
-        let _ = writeln!(text, "{number:>3}  {name:<14}  {points:>6}  {checks:>6}  {title}");
+        let _ = writeln!(text, "{number:>3}  {name:<17}  {points:>6}  {checks:>6}  {title}");
     }
     text
 }

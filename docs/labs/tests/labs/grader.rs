@@ -25,10 +25,7 @@ pub(crate) fn labs(arguments: &[&str]) -> Command {
 /// When the grader does not grade.
 pub(crate) fn grade(lab: &str, program: &str, options: &[&str]) -> Graded {
     let arguments = ["check", lab, "--program", program, "--format", "json"];
-    let output = labs(&arguments).args(options).output().expect("start labs");
-    let Output { status, stdout, stderr } = output;
-    assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&stderr));
-    Graded { report: serde_json::from_slice(&stdout).expect("JSON") }
+    Graded::by(labs(&arguments).args(options))
 }
 
 /// Grades a program in Python that stands in this folder.
@@ -71,6 +68,16 @@ pub(crate) fn solution(file: &str) -> String {
 }
 
 impl Graded {
+    /// What a grader with these arguments reports, in its own JSON.
+    ///
+    /// # Panics
+    /// When it does not grade.
+    pub(crate) fn by(command: &mut Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().expect("start labs");
+        assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&stderr));
+        Self { report: serde_json::from_slice(&stdout).expect("JSON") }
+    }
+
     pub(crate) fn points(&self) -> (u64, u64) {
         let number = |field: &str| self.report[field].as_u64().expect("a number");
         (number("score"), number("max_score"))

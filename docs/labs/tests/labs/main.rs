@@ -3,6 +3,7 @@
 //! The students' programs here are in Python, and some use what only Unix has.
 #![cfg(unix)]
 
+mod answers;
 mod command_line;
 mod grader;
 mod hostile;

@@ -51,7 +51,7 @@ fn grade_pair(lab: &str, package: &str) -> Graded {
 
 /// Builds a pair in a target folder of its own: both have bins named `server` and `client`
 /// (docs/uppercase.md).
-fn build(package: &str) -> PathBuf {
+pub(crate) fn build(package: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--bins", "--package", package, "--target-dir"])

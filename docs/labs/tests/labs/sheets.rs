@@ -105,7 +105,7 @@ impl Drop for Relay {
 }
 
 /// The lines of the code blocks without a language.
-fn commands(page: &str) -> Vec<&str> {
+pub(crate) fn commands(page: &str) -> Vec<&str> {
     let mut commands = Vec::new();
     let mut block = None;
     for line in page.lines() {

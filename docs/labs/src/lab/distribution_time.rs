@@ -1,0 +1,189 @@
+//! Lab 10, Distribution time: the bounds of Kurose & Ross 2.5, the simulator, a real swarm.
+
+use std::time::Duration;
+
+use common::geometry::Geometry;
+use fastrand::Rng;
+use peer::demo::{CHUNK_SIZE, Ledger, SAMPLE_LENGTH, Setup};
+
+use crate::answers::{Key, wrong};
+use crate::check::{Check, Context, Stop};
+use crate::hints;
+use crate::lab::simulate::simulate;
+use crate::seed::bytes;
+
+const SECTION: &str = "Kurose & Ross 2.5";
+
+/// For the longest simulation on a slow machine; no student's program is waited for.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Of what is computed: the student rounds.
+const FORMULA: f64 = 0.01;
+
+/// Of what the simulator measures: it prints four digits, and 2 % is less than the difference
+/// between two seeds.
+const SIMULATED: f64 = 0.02;
+
+pub(crate) const CHECKS: &[Check] = &[
+    check("client-server", 2, "the bound of client-server for three N", |context| {
+        context.judge(&formula(context, &["cs"]), FORMULA)
+    }),
+    check("p2p-low", 1, "the bound of P2P with slow peers for three N", |context| {
+        context.judge(&formula(context, &["p2p-low"]), FORMULA)
+    }),
+    check("p2p-medium", 1, "the bound of P2P with faster peers for three N", |context| {
+        context.judge(&formula(context, &["p2p-medium"]), FORMULA)
+    }),
+    check("p2p-high", 1, "the bound of P2P with u = d for three N", |context| {
+        context.judge(&formula(context, &["p2p-high"]), FORMULA)
+    }),
+    check("server-limits", 1, "from which N on the server limits client-server", |context| {
+        context.judge(&formula(context, &["server-limits-from"]), 0.0)
+    }),
+    check("simulated", 3, "the simulator's times for two N", |context| {
+        context.judge(&simulated(&Numbers::of(context.student)), SIMULATED)
+    }),
+    check("few-chunks", 2, "the simulator's time with 8 chunks", |context| {
+        context.judge(&few_chunks(&Numbers::of(context.student)), SIMULATED)
+    }),
+    check("in-order", 1, "the simulator's time with chunks in order", |context| {
+        context.judge(&in_order(&Numbers::of(context.student)), SIMULATED)
+    }),
+    check("swarm-bound", 1, "the bound of the real swarm", |context| {
+        context.judge(&swarm_bound(&Numbers::of(context.student)), SIMULATED)
+    }),
+    check("swarm-measured", 2, "the time of the real swarm", swarm_measured),
+];
+
+const fn check(
+    id: &'static str,
+    points: u32,
+    name: &'static str,
+    run: fn(&mut Context<'_>) -> Result<(), Stop>,
+) -> Check {
+    Check { id, name, points, section: SECTION, limit: LIMIT, run }
+}
+
+/// The numbers of a student, each from one byte of a hash of the ID, as in the starter.
+struct Numbers {
+    /// F, in bits.
+    file: f64,
+    /// u_s, d and the two smaller u, in bits a second.
+    server: f64,
+    download: f64,
+    low: f64,
+    medium: f64,
+    small: u8,
+    large: u8,
+    rng_seed: u64,
+    /// In bytes a second.
+    upload_limit: u64,
+}
+
+impl Numbers {
+    fn of(student: &str) -> Self {
+        let byte = bytes(&format!("distribution-time {student}"));
+        let some = |index: usize, count: u8| byte[index] % count;
+        Self {
+            file: f64::from(10 + some(0, 11)) * 1e9,
+            server: f64::from(20 + 5 * some(1, 7)) * 1e6,
+            download: f64::from(2 + some(2, 3)) * 1e6,
+            low: f64::from(200 + 50 * u16::from(some(3, 5))) * 1e3,
+            medium: f64::from(600 + 50 * u16::from(some(4, 7))) * 1e3,
+            small: 6 + some(5, 7),
+            large: 25 + some(6, 16),
+            rng_seed: u64::from(byte[7]) << 8 | u64::from(byte[8]),
+            upload_limit: (1500 + 500 * u64::from(some(9, 4))) * 1000,
+        }
+    }
+}
+
+/// What a student is to find, for staff.
+pub(crate) fn key(student: &str) -> String {
+    let numbers = Numbers::of(student);
+    let mut key = formulas(&numbers);
+    for more in [simulated, few_chunks, in_order, swarm_bound] {
+        key.extend(more(&numbers));
+    }
+    let lines = key.iter().map(|(name, number)| format!("{name} = {number}\n"));
+    lines.collect::<String>() + "# swarm-measured: from swarm-bound to twice as much\n"
+}
+
+/// The formulas whose names begin so.
+fn formula(context: &Context<'_>, begins: &[&str]) -> Key {
+    let mut key = formulas(&Numbers::of(context.student));
+    key.retain(|name, _| begins.iter().any(|begin| name.starts_with(begin)));
+    key
+}
+
+fn formulas(numbers: &Numbers) -> Key {
+    let &Numbers { file, server, download, low, medium, .. } = numbers;
+    let mut key = Key::new();
+    for n in [10.0, 100.0, 1000.0_f64] {
+        // K&R 2.5: the server sends N copies; the slowest peer must receive one.
+        key.insert(format!("cs-{n}"), (n * file / server).max(file / download));
+        for (name, upload) in [("low", low), ("medium", medium), ("high", download)] {
+            // K&R 2.5: the server sends one copy, each peer receives one, and together all upload N.
+            let together = n * file / (server + n * upload);
+            let least = (file / server).max(file / download).max(together);
+            key.insert(format!("p2p-{name}-{n}"), least);
+        }
+    }
+    // The least N with N F / u_s > F / d.
+    key.insert("server-limits-from".to_owned(), (server / download).floor() + 1.0);
+    key
+}
+
+fn simulated(numbers: &Numbers) -> Key {
+    let Numbers { small, large, rng_seed, .. } = numbers;
+    let peers = format!("{small},{large}");
+    let rows = simulate("kurose-ross", &[("peers", &peers)], 1, *rng_seed);
+    let row = |name: &str, what: String| (name.to_owned(), rows[&what]);
+    Key::from([
+        row("sim-p2p-small", format!("P2P, N = {small}")),
+        row("sim-p2p-large", format!("P2P, N = {large}")),
+        row("sim-cs-large", format!("client-server, N = {large}")),
+    ])
+}
+
+fn few_chunks(numbers: &Numbers) -> Key {
+    // The same file, in 8 chunks instead of 800.
+    one("sim-few-chunks", numbers, &[("chunks", "8"), ("chunk-size", "19200KiB")])
+}
+
+fn in_order(numbers: &Numbers) -> Key {
+    one("sim-in-order", numbers, &[("order", "in-order")])
+}
+
+/// The time of one swarm, of the smaller of the two.
+fn one(name: &str, Numbers { small, rng_seed, .. }: &Numbers, other: &[(&str, &str)]) -> Key {
+    let peers = small.to_string();
+    let parameters = [&[("peers", peers.as_str())], other].concat();
+    let rows = simulate("kurose-ross", &parameters, 1, *rng_seed);
+    Key::from([(name.to_owned(), rows[&format!("P2P, N = {small}")])])
+}
+
+/// `peer swarm --peers N --free-riders 0 --head-start 0 --upload-limit RATE`
+fn swarm_bound(numbers: &Numbers) -> Key {
+    let setup = Setup {
+        peers: numbers.small.into(),
+        free_riders: 0,
+        upload_limit: Some(numbers.upload_limit),
+        head_start: 0,
+    };
+    let geometry = Geometry::new(SAMPLE_LENGTH, CHUNK_SIZE.into()).expect("the demo's sample");
+    // Who begins with which chunk is random, and here no peer has one.
+    let members = setup.members(&geometry, &mut Rng::with_seed(0));
+    let bounds = Ledger::new(geometry, members).bounds().expect("all have a limit");
+    Key::from([("swarm-bound".to_owned(), bounds.peer_to_peer)])
+}
+
+fn swarm_measured(context: &mut Context<'_>) -> Result<(), Stop> {
+    let bound = swarm_bound(&Numbers::of(context.student))["swarm-bound"];
+    let measured = context.answers().get("swarm-measured")?;
+    // The program prints a tenth of a second.
+    if measured < bound - 0.1 || measured > 2.0 * bound {
+        return Err(wrong("swarm-measured", measured, hints::SWARM_TIME));
+    }
+    Ok(())
+}

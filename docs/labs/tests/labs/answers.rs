@@ -1,0 +1,174 @@
+//! Labs that grade a file of answers: the reference's numbers get full marks, empty ones none, and a
+//! wrong number costs the points of its check.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::grader::{Graded, in_labs, labs};
+use crate::pairs::build;
+use crate::sheets::commands;
+
+/// Each check of a lab, and an answer that it looks at.
+type Checks = &'static [(&'static str, &'static str)];
+
+/// Each lab, its files, and its checks.
+const LABS: [(&str, &str, Checks); 2] = [
+    (
+        "distribution-time",
+        "10_distribution_time.py",
+        &[
+            ("client-server", "cs-100"),
+            ("p2p-low", "p2p-low-1000"),
+            ("p2p-medium", "p2p-medium-10"),
+            ("p2p-high", "p2p-high-100"),
+            ("server-limits", "server-limits-from"),
+            ("simulated", "sim-cs-large"),
+            ("few-chunks", "sim-few-chunks"),
+            ("in-order", "sim-in-order"),
+            ("swarm-bound", "swarm-bound"),
+            ("swarm-measured", "swarm-measured"),
+        ],
+    ),
+    (
+        "free-riders",
+        "11_free_riders.py",
+        &[
+            ("rider-formula", "rider-formula-mainline"),
+            ("rider-simulated", "rider-sim-textbook"),
+            ("crowd-formula", "crowd-formula"),
+            ("crowd-simulated", "crowd-sim-ratio"),
+            ("missing-formula", "missing-doubles"),
+            ("missing-simulated", "missing-sim-stays"),
+            ("clusters", "fast-seed-kept"),
+            ("no-clusters", "slow-seed-ratio"),
+        ],
+    ),
+];
+
+/// Of all IDs one with small swarms.
+const STUDENT: &str = "test-2711";
+
+#[test]
+fn the_numbers_of_the_reference_get_full_marks_and_a_wrong_one_costs_its_check() {
+    let peer = build("peer").join("peer");
+    for (lab, file, checks) in LABS {
+        let mut answers = python(&in_labs("solutions").join(file), &[STUDENT, path(&peer)]);
+        if lab == "distribution-time" {
+            // Here no real swarm runs, which takes over a minute.
+            let key = key(lab);
+            let bound = key.lines().find_map(|line| line.strip_prefix("swarm-bound = ")).unwrap();
+            let measured = 1.3 * bound.parse::<f64>().unwrap();
+            answers += &format!("swarm-bound = {bound}\nswarm-measured = {measured}\n");
+        }
+        let graded = grade(lab, &answers, None);
+        assert_eq!(graded.failed(), [""; 0], "{:#}", graded.report);
+        assert_eq!(graded.ids(), checks.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        for (id, name) in checks {
+            let wrong: String = answers.lines().map(|line| changed(line, name) + "\n").collect();
+            assert_ne!(wrong, answers, "{name}");
+            let graded = grade(lab, &wrong, Some(id));
+            assert_eq!(graded.failed(), [*id], "{:#}", graded.report);
+            assert!(graded.first("expected").contains(name), "{:#}", graded.report);
+        }
+    }
+}
+
+#[test]
+fn the_empty_answers_of_a_starter_get_no_points() {
+    for (lab, file, _) in LABS {
+        let answers = python(&in_labs("starter").join(file), &[STUDENT]);
+        let graded = grade(lab, &answers, None);
+        assert_eq!(graded.points(), (0, 15), "{:#}", graded.report);
+    }
+}
+
+#[test]
+fn answers_are_taken_where_answers_are_asked_for_and_programs_where_programs_are() {
+    for (arguments, says) in [
+        (["check", "free-riders", "--program", "true"], "grades a file of answers: --answers FILE"),
+        (["check", "datagrams", "--answers", "x"], "grades a program: --program CMD"),
+        (["check", "free-riders", "--answers", "absent.txt"], "absent.txt"),
+    ] {
+        let output = labs(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
+#[ignore = "the simulations take over a minute"]
+fn the_commands_of_the_sheets_run_as_typed() {
+    for sheet in ["10-distribution-time.md", "11-free-riders.md"] {
+        run_commands(sheet, |command| !command.contains("peer swarm"));
+    }
+}
+
+#[test]
+#[ignore = "a real swarm takes over a minute"]
+fn the_real_swarm_of_lab_10_runs_as_typed() {
+    run_commands("10-distribution-time.md", |command| command.contains("peer swarm"));
+}
+
+/// Runs those commands of a sheet, in a folder that looks like the root of the project.
+fn run_commands(sheet: &str, chosen: impl Fn(&str) -> bool) {
+    let root = tempfile::tempdir().unwrap();
+    let link =
+        |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
+    fs::create_dir_all(root.path().join("target/release")).unwrap();
+    link(&in_labs(".."), "docs");
+    link(&build("peer").join("peer"), "target/release/peer");
+    let text = fs::read_to_string(in_labs(sheet)).unwrap();
+    let chosen: Vec<_> = commands(&text).into_iter().filter(|command| chosen(command)).collect();
+    assert!(!chosen.is_empty(), "{sheet}");
+    for command in chosen {
+        if command == "cargo build --release" {
+            continue;
+        }
+        let labs = format!("'{}' ", env!("CARGO_BIN_EXE_labs"));
+        let typed = command.replace("cargo run -p labs -- ", &labs);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &typed]).current_dir(root.path()).stdout(Stdio::null());
+        assert!(shell.status().unwrap().success(), "{sheet}: {command}");
+    }
+}
+
+fn grade(lab: &str, answers: &str, only: Option<&str>) -> Graded {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("answers.txt");
+    fs::write(&file, answers).unwrap();
+    let arguments = ["check", lab, "--answers", path(&file), "--student", STUDENT];
+    let mut command = labs(&arguments);
+    command.args(["--format", "json"]).args(only.iter().flat_map(|id| ["--only", id]));
+    Graded::by(&mut command)
+}
+
+fn key(lab: &str) -> String {
+    stdout(&mut labs(&["key", lab, "--student", STUDENT]))
+}
+
+fn python(file: &Path, arguments: &[&str]) -> String {
+    stdout(Command::new("python3").arg(file).args(arguments))
+}
+
+fn stdout(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The line, with a wrong number if it is the answer with this name.
+fn changed(line: &str, name: &str) -> String {
+    match line.split_once(" = ") {
+        Some((this, number)) if this == name => {
+            let number: f64 = number.parse().unwrap();
+            format!("{name} = {}", 2.5 * number)
+        }
+        Some(_) | None => line.to_owned(),
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
