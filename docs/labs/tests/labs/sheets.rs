@@ -108,7 +108,8 @@ impl Drop for Relay {
 pub(crate) fn commands(page: &str) -> Vec<&str> {
     let mut commands = Vec::new();
     let mut block = None;
-    for line in page.lines() {
+    // A block may belong to a task, and is indented then.
+    for line in page.lines().map(str::trim) {
         match (line.strip_prefix("```"), block) {
             (Some(language), None) => block = Some(language),
             (Some(_), Some(_)) => block = None,
