@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::answers::{Answers, Key};
+use crate::conversation::Conversation;
 use crate::hints;
 use crate::process::{Captured, Running};
 use crate::program::Program;
@@ -109,12 +110,23 @@ impl<'a> Context<'a> {
     /// Starts the program with these arguments and this standard input.
     pub(crate) fn start(&mut self, arguments: &[&str], input: &str) -> Result<Running, Stop> {
         let running = Running::start(self.program(), arguments, self.folder, input.as_bytes());
-        let running = running.map_err(|error| {
-            let got = format!("cannot start {}: {error}", self.program().name());
-            Failure::new("a program that starts", got).hint(hints::NOT_EXECUTABLE)
-        })?;
+        let running = running.map_err(|error| self.cannot_start(&error))?;
         self.stderr.push(running.stderr().clone());
         Ok(running)
+    }
+
+    /// Starts the program, which answers line by line.
+    pub(crate) fn converse(&mut self) -> Result<Conversation, Stop> {
+        let opened = Running::open(self.program(), &[], self.folder);
+        let (running, input, output) = opened.map_err(|error| self.cannot_start(&error))?;
+        let conversation = Conversation::new(running, input, output);
+        self.stderr.push(conversation.stderr().clone());
+        Ok(conversation)
+    }
+
+    fn cannot_start(&self, error: &io::Error) -> Failure {
+        let got = format!("cannot start {}: {error}", self.program().name());
+        Failure::new("a program that starts", got).hint(hints::NOT_EXECUTABLE)
     }
 
     /// Starts `PROGRAM ROLE PORT` and waits until UDP datagrams reach it.

@@ -109,3 +109,33 @@ pub(crate) const NUMBER_OFF: &str = "bits or bytes, 1000 or 1024, your own numbe
 
 pub(crate) const SWARM_TIME: &str = "no swarm is faster than its bound, and this one takes less than \
     twice as long: is it the time after \"this swarm\", of a run with your own numbers?";
+
+pub(crate) const ANSWER_IS_A_LIST: &str = "print the list as JSON and nothing else to stdout: \
+    json.dumps() in Python; what you want to see goes to stderr";
+
+pub(crate) const END_OF_STDIN: &str = "a loop over the lines of stdin ends with stdin; one over \
+    readline() must look for the empty string";
+
+pub(crate) const KNOWN_PEERS: &str = "name only peers of this question, each once: one that you \
+    remember may have gone; a share is a whole number from 1 to 1000000";
+
+pub(crate) const NO_CANDIDATES: &str = "round 0 comes before the run, and a peer may lose all of its \
+    neighbors: the answer is an empty list then";
+
+pub(crate) const TOO_SLOW: &str = "what takes long can be done once, before the first question or \
+    from round to round";
+
+pub(crate) const AS_A_SEED: &str = "no neighbor sends anything to a seed: choose by \"rate\", which is \
+    what goes to it then, or by turns";
+
+pub(crate) const TIT_FOR_TAT: &str = "serve those that sent you most (\"received\"), and few others: \
+    what riders get is lost to your own";
+
+pub(crate) const PERFORMANCE: &str = "does every peer serve as many as there are slots, from the first \
+    round on, when nobody has sent anything yet? An empty slot is upload that is lost";
+
+pub(crate) const FLUSH: &str = "stdout is buffered: flush it after each answer, as in \
+    print(..., flush=True)";
+
+pub(crate) const LINE_BY_LINE: &str = "answer each line of stdin with one line, until stdin ends; what \
+    the program wrote to stderr may say why it ended";

@@ -11,6 +11,7 @@
 //! | `program.rs` | the student's command |
 //! | `answers.rs` | the student's numbers |
 //! | `process.rs` | a running program: its input, output and end |
+//! | `conversation.rs` | a program that answers line by line |
 //! | `reaper.rs` | ends a program and all of its children |
 //! | `limits.rs` | files and memory that a program can use |
 //! | `sockets.rs` | UDP and TCP with a time limit on every call |
@@ -21,6 +22,7 @@
 
 mod answers;
 mod check;
+mod conversation;
 mod grade;
 mod hints;
 mod lab;

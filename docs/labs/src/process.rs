@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -69,6 +69,24 @@ impl Running {
         folder: &Path,
         input: &[u8],
     ) -> io::Result<Self> {
+        let (mut running, mut stdin, stdout) = Self::open(program, arguments, folder)?;
+        running.stdout = Captured::read(stdout);
+        let input = input.to_vec();
+        // On a thread: a program that does not read must not stop the grader. An error means that it
+        // has closed its input.
+        thread::spawn(move || _ = stdin.write_all(&input));
+        Ok(running)
+    }
+
+    /// Starts the program in this folder; its standard input and output are the caller's.
+    ///
+    /// # Errors
+    /// When the system cannot start it.
+    pub(crate) fn open(
+        program: &Program,
+        arguments: &[&str],
+        folder: &Path,
+    ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut command = program.command(arguments);
@@ -83,14 +101,11 @@ impl Running {
         running.insert(target.clone());
         drop(running);
 
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let input = input.to_vec();
-        // On a thread: a program that does not read must not stop the grader. An error means that it
-        // has closed its input.
-        thread::spawn(move || _ = stdin.write_all(&input));
-        let stdout = Captured::read(child.stdout.take().expect("it is piped"));
+        let stdin = child.stdin.take().expect("it is piped");
+        let stdout = child.stdout.take().expect("it is piped");
         let stderr = Captured::read(child.stderr.take().expect("it is piped"));
-        Ok(Self { child, target, status: None, stdout, stderr })
+        let running = Self { child, target, status: None, stdout: Captured::none(), stderr };
+        Ok((running, stdin, stdout))
     }
 
     /// Waits for the program to end, until the deadline; `None` if it still runs then.
@@ -154,6 +169,12 @@ impl Captured {
             shared.1.notify_all();
         });
         captured
+    }
+
+    /// Of an output that another reads.
+    fn none() -> Self {
+        let closed = Output { closed: true, ..Output::default() };
+        Self { shared: Arc::new((Mutex::new(closed), Condvar::new())) }
     }
 
     fn wait_closed(&self, deadline: Instant) {

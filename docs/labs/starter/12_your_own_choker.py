@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """Lab 12: a choker of your own. The sheet is docs/labs/12-your-own-choker.md.
 
-Gets a question on each line of stdin, and answers each with one line on stdout. It serves no
-neighbor yet.
+Gets a question on each line of stdin, and answers each with one line on stdout.
 """
 
 import json
 import sys
 
 
-def choose(question):
-    """The neighbors to serve until the next round: [{"peer": 3, "share": 2, "why": "..."}, ...]."""
-    return []
+class Choker:
+    """What it keeps in its fields, it remembers until the end of the run."""
+
+    def answer(self, question):
+        """The neighbors to serve until the next round: [{"peer": 3, "share": 2, "why": "..."}, ...]."""
+        raise NotImplementedError("answer")
 
 
-for line in sys.stdin:
-    print(json.dumps(choose(json.loads(line))), flush=True)
+if __name__ == "__main__":
+    choker = Choker()
+    for line in sys.stdin:
+        print(json.dumps(choker.answer(json.loads(line))), flush=True)

@@ -5,6 +5,7 @@ mod datagrams;
 mod distribution_time;
 mod framed;
 mod free_riders;
+mod own_choker;
 mod pinger;
 mod simulate;
 mod streams;
@@ -68,6 +69,14 @@ const LABS: &[Lab] = &[
         takes: Takes::Answers,
         parts: &[free_riders::CHECKS],
         key: Some(free_riders::key),
+    },
+    Lab {
+        number: 12,
+        name: "your-own-choker",
+        title: "Your own choker",
+        takes: Takes::Program,
+        parts: &[own_choker::CHECKS],
+        key: None,
     },
 ];
 

@@ -100,7 +100,7 @@ fn answers_are_taken_where_answers_are_asked_for_and_programs_where_programs_are
 #[test]
 #[ignore = "the simulations take over a minute"]
 fn the_commands_of_the_sheets_run_as_typed() {
-    for sheet in ["10-distribution-time.md", "11-free-riders.md"] {
+    for sheet in ["10-distribution-time.md", "11-free-riders.md", "12-your-own-choker.md"] {
         run_commands(sheet, |command| !command.contains("peer swarm"));
     }
 }

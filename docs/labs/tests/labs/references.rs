@@ -4,10 +4,11 @@ use std::fs;
 
 use crate::grader::{grade, in_labs, python};
 
-const LABS: [(&str, &str); 3] = [
+const LABS: [(&str, &str); 4] = [
     ("datagrams", "01_datagrams.py"),
     ("streams", "02_streams.py"),
     ("loss-and-delay", "03_loss_and_delay.py"),
+    ("your-own-choker", "12_your_own_choker.py"),
 ];
 
 #[test]
