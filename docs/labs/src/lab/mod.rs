@@ -1,5 +1,6 @@
 //! The labs, and the table of all of them.
 
+mod bencode;
 mod client;
 mod datagrams;
 mod framed;
@@ -44,6 +45,13 @@ const LABS: &[Lab] = &[
         title: "Loss and delay",
         parts: &[pinger::CHECKS],
         key: Some(pinger::key),
+    },
+    Lab {
+        number: 5,
+        name: "bencode",
+        title: "Bencode and .torrent files",
+        parts: &[bencode::CHECKS],
+        key: None,
     },
 ];
 

@@ -10,3 +10,4 @@ mod pairs;
 mod references;
 mod sheets;
 mod variants;
+mod workspace;
