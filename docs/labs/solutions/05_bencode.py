@@ -126,6 +126,11 @@ class Decoder:
         return Invalid(f"byte {self.position}: {what}")
 
 
+def decode(data):
+    """The value that the bytes `data` encode: bytes, int, list or dict."""
+    return Decoder(data).whole()
+
+
 def encode(value):
     """Bencode of bytes, int, list or dict."""
     if isinstance(value, bytes):
@@ -236,7 +241,7 @@ def printable(name):
 
 def run(arguments):
     if arguments == ["decode"]:
-        value = Decoder(sys.stdin.buffer.read()).whole()
+        value = decode(sys.stdin.buffer.read())
         print(json.dumps(to_json(value)))
     elif arguments == ["encode"]:
         text = sys.stdin.buffer.read().decode("utf-8")

@@ -1,6 +1,7 @@
 //! What a check is, what it gets, and how it fails.
 
 use std::fmt::{self, Write};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -11,7 +12,7 @@ use fastrand::Rng;
 use crate::answers::{Answers, Key};
 use crate::conversation::Conversation;
 use crate::hints;
-use crate::process::{Captured, Running};
+use crate::process::{Captured, KEPT, Running};
 use crate::program::Program;
 use crate::sockets;
 use crate::submission::Submission;
@@ -56,6 +57,13 @@ pub(crate) struct Failure {
     pub(crate) expected: String,
     pub(crate) got: String,
     pub(crate) hint: Option<&'static str>,
+}
+
+/// What a program left that has ended.
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 /// A server of the student, ready to receive.
@@ -109,7 +117,38 @@ impl<'a> Context<'a> {
 
     /// Starts the program with these arguments and this standard input.
     pub(crate) fn start(&mut self, arguments: &[&str], input: &str) -> Result<Running, Stop> {
-        let running = Running::start(self.program(), arguments, self.folder, input.as_bytes());
+        self.start_keeping(arguments, input.as_bytes(), KEPT)
+    }
+
+    /// Runs the program to its end with this standard input; `None` if it still runs after this time.
+    pub(crate) fn run(
+        &mut self,
+        arguments: &[&str],
+        input: &[u8],
+        time: Duration,
+    ) -> Result<Option<Finished>, Stop> {
+        /// A megabyte of bencode as JSON, with room for spaces and escapes.
+        const LONGEST: usize = 8 << 20;
+        // What earlier programs of the check wrote explains nothing about this one.
+        self.stderr.clear();
+        let mut running = self.start_keeping(arguments, input, LONGEST)?;
+        let Some(status) = running.wait(self.within(time))? else { return Ok(None) };
+        let (stdout, stderr) = (running.stdout_bytes(), running.stderr().text());
+        Ok(Some(Finished { status, stdout, stderr }))
+    }
+
+    /// Writes a file into the folder that the programs run in.
+    pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        fs::write(self.folder.join(name), bytes)
+    }
+
+    fn start_keeping(
+        &mut self,
+        arguments: &[&str],
+        input: &[u8],
+        kept: usize,
+    ) -> Result<Running, Stop> {
+        let running = Running::start(self.program(), arguments, self.folder, input, kept);
         let running = running.map_err(|error| self.cannot_start(&error))?;
         self.stderr.push(running.stderr().clone());
         Ok(running)

@@ -101,6 +101,58 @@ pub(crate) const STRANGERS: &str = "what does not begin with two numbers, or has
 pub(crate) const SUMMARY: &str = "\"sent\" counts datagrams, with retransmissions; the RTTs are \
     those of the lines above";
 
+pub(crate) const STRINGS: &str = "a string is its length in decimal, a colon, and so many bytes, \
+    whatever they look like; read stdin to its end";
+
+pub(crate) const BYTES_ARE_NOT_TEXT: &str = "a string of bencode is bytes: read and write them in \
+    binary (sys.stdin.buffer), and make of each byte the character with its number (latin-1)";
+
+pub(crate) const INTEGERS: &str = "i, the decimal digits with a minus sign where there is one, e";
+
+pub(crate) const NESTED: &str = "the values of a list or dictionary are values themselves: decode \
+    them with the same function, until the e that belongs to it";
+
+pub(crate) const LARGE: &str = "keep one copy of the input and a position in it; to cut off the \
+    beginning after each value copies the rest of a megabyte each time";
+
+pub(crate) const LOOK_AT_EACH_BYTE: &str = "int() accepts more than bencode does, such as \"+1\", \
+    \" 1\", \"1_0\" and \"03\": look at each byte yourself";
+
+pub(crate) const LENGTH_FROM_A_STRANGER: &str = "the length comes from a stranger: only digits, no \
+    leading zero, and not more than what is left of the input";
+
+pub(crate) const KEYS: &str = "keys are strings, in ascending order of their raw bytes (capitals \
+    before small letters, 0x7F before 0x80), each of them once and with a value";
+
+pub(crate) const TRUNCATED: &str = "look whether there is a next byte before you read it; the end \
+    of the input ends no list, dictionary or number";
+
+pub(crate) const TRAILING: &str = "the input is one value and nothing else: after it, the position \
+    must be the length of the input";
+
+pub(crate) const DEPTH: &str = "count the levels and refuse above a limit: a decoder that calls \
+    itself for each level runs out of stack";
+
+pub(crate) const UNCAUGHT: &str = "catch the error where the program begins and print one line: \
+    sys.exit(str(error)) does that; RecursionError and MemoryError are errors as well";
+
+pub(crate) const REFUSE: &str = "what is not valid gets exit status 1, one line on stderr that says \
+    what is wrong, and nothing on stdout";
+
+pub(crate) const READ_TO_THE_END: &str = "read stdin to its end, then answer and end";
+
+pub(crate) const ENCODE: &str = "the inverse of decode: lengths count bytes, and nothing stands \
+    between the values, not even a line end";
+
+pub(crate) const NOT_IN_BENCODE: &str = "bencode has strings of bytes, integers, lists and \
+    dictionaries; in Python, True is an int as well, and a dict hides that a key was there twice";
+
+pub(crate) const TORRENT_FIELDS: &str = "the length is that of all files together; pieces is one \
+    hash of 20 bytes for each piece, and the last piece can be shorter";
+
+pub(crate) const INFO_HASH: &str = "remember where the value of the top-level key info begins and \
+    ends in the file, and hash those bytes; do not encode it again, and do not search for the key";
+
 pub(crate) const ANSWER_LINE: &str = "each answer is a line of its own with a plain number, such as \
     cs-10 = 2400; a unit or a comma is no part of it";
 

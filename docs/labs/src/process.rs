@@ -35,9 +35,10 @@ struct Output {
     closed: bool,
 }
 
-/// The beginning of an output that is kept. The rest is read and dropped, so that a program that
-/// prints much neither waits for the grader nor fills its memory.
-const KEPT: usize = 64 << 10;
+/// The beginning of an output that is kept, in bytes, if a check does not ask for more. The rest is
+/// read and dropped, so that a program that prints much neither waits for the grader nor fills its
+/// memory.
+pub(crate) const KEPT: usize = 64 << 10;
 
 /// How often to look whether a program has ended: std has no wait with a time limit.
 const POLL: Duration = Duration::from_millis(5);
@@ -59,7 +60,8 @@ pub(crate) fn end_all() {
 }
 
 impl Running {
-    /// Starts the program in this folder. Its standard input is `input` and then the end of the file.
+    /// Starts the program in this folder. Its standard input is `input` and then the end of the file;
+    /// the first `kept` bytes of its standard output are kept.
     ///
     /// # Errors
     /// When the system cannot start it.
@@ -68,9 +70,10 @@ impl Running {
         arguments: &[&str],
         folder: &Path,
         input: &[u8],
+        kept: usize,
     ) -> io::Result<Self> {
         let (mut running, mut stdin, stdout) = Self::open(program, arguments, folder)?;
-        running.stdout = Captured::read(stdout);
+        running.stdout = Captured::read(stdout, kept);
         let input = input.to_vec();
         // On a thread: a program that does not read must not stop the grader. An error means that it
         // has closed its input.
@@ -103,7 +106,7 @@ impl Running {
 
         let stdin = child.stdin.take().expect("it is piped");
         let stdout = child.stdout.take().expect("it is piped");
-        let stderr = Captured::read(child.stderr.take().expect("it is piped"));
+        let stderr = Captured::read(child.stderr.take().expect("it is piped"), KEPT);
         let running = Self { child, target, status: None, stdout: Captured::none(), stderr };
         Ok((running, stdin, stdout))
     }
@@ -141,6 +144,10 @@ impl Running {
         self.stdout.text()
     }
 
+    pub(crate) fn stdout_bytes(&self) -> Vec<u8> {
+        lock(&self.stdout.shared.0).bytes.clone()
+    }
+
     pub(crate) fn stderr(&self) -> &Captured {
         &self.stderr
     }
@@ -154,7 +161,7 @@ impl Drop for Running {
 }
 
 impl Captured {
-    fn read(mut from: impl Read + Send + 'static) -> Self {
+    fn read(mut from: impl Read + Send + 'static, kept: usize) -> Self {
         let captured = Self { shared: Arc::default() };
         let shared = Arc::clone(&captured.shared);
         thread::spawn(move || {
@@ -162,7 +169,7 @@ impl Captured {
             // An error ends the output, as its end does.
             while let Ok(length @ 1..) = from.read(&mut buffer) {
                 let mut output = lock(&shared.0);
-                let free = KEPT - output.bytes.len();
+                let free = kept - output.bytes.len();
                 output.bytes.extend_from_slice(&buffer[..length.min(free)]);
             }
             lock(&shared.0).closed = true;

@@ -1,5 +1,6 @@
 //! The labs, and the table of all of them.
 
+mod bencode;
 mod client;
 mod datagrams;
 mod distribution_time;
@@ -53,6 +54,14 @@ const LABS: &[Lab] = &[
         takes: Takes::Program,
         parts: &[pinger::CHECKS],
         key: Some(pinger::key),
+    },
+    Lab {
+        number: 5,
+        name: "bencode",
+        title: "Bencode and .torrent files",
+        takes: Takes::Program,
+        parts: &[bencode::CHECKS],
+        key: None,
     },
     Lab {
         number: 10,

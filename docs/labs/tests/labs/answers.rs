@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::grader::{Graded, in_labs, labs};
-use crate::pairs::build;
 use crate::sheets::commands;
+use crate::workspace::build;
 
 /// Each check of a lab, and an answer that it looks at.
 type Checks = &'static [(&'static str, &'static str)];

@@ -11,3 +11,4 @@ mod pairs;
 mod references;
 mod sheets;
 mod variants;
+mod workspace;

@@ -1,9 +1,7 @@
 //! The pairs of this workspace as a student's programs.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use crate::grader::{Graded, grade, python, write_python};
+use crate::workspace::build;
 
 /// Puts our options in the place of a lab's arguments.
 const WRAPPER: &str = r#"
@@ -47,20 +45,4 @@ fn grade_pair(lab: &str, package: &str) -> Graded {
     let wrapper = write_python(folder.path(), WRAPPER);
     let programs = build(package);
     grade(lab, &python(&wrapper, &format!("'{}'", programs.display())), &[])
-}
-
-/// Builds a pair in a target folder of its own: both have bins named `server` and `client`
-/// (docs/uppercase.md).
-pub(crate) fn build(package: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--bins", "--package", package, "--target-dir"])
-        .arg(folder.join(package))
-        // Since cargo 1.91: takes the compiled dependencies from where this test was built.
-        .env("CARGO_BUILD_BUILD_DIR", folder.parent().expect("the target folder"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()
-        .expect("run cargo");
-    assert!(status.success(), "build {package}: {status}");
-    folder.join(package).join("debug")
 }
