@@ -1,5 +1,6 @@
 //! The labs, and the table of all of them.
 
+mod a_peer;
 mod client;
 mod datagrams;
 mod framed;
@@ -44,6 +45,13 @@ const LABS: &[Lab] = &[
         title: "Loss and delay",
         parts: &[pinger::CHECKS],
         key: Some(pinger::key),
+    },
+    Lab {
+        number: 7,
+        name: "a-peer",
+        title: "A peer, byte by byte",
+        parts: &[a_peer::CHECKS],
+        key: None,
     },
 ];
 
