@@ -154,3 +154,35 @@ pub(crate) const PEER_CLOSES: &str = "a receive of 0 bytes is the end of the con
 
 pub(crate) const PATIENCE: &str = "count the seconds since the last handshake, unchoke or needed \
     block: a time limit for each receive starts again with every keep-alive";
+
+pub(crate) const ALL_PEERS: &str = "connect to all peers at the start: do not finish with one before \
+    you look at the next";
+
+pub(crate) const AT_THE_SAME_TIME: &str = "every peer that unchokes you should have requests in flight \
+    until nothing is missing: after each block look at all peers";
+
+pub(crate) const RAREST: &str = "count the copies of each piece among all connected neighbors, those that \
+    choke you too, and not your own; count at the moment when you begin a piece";
+
+pub(crate) const LEFT: &str = "when a connection ends, its bitfield and its haves no longer count";
+
+pub(crate) const TIES: &str = "of the pieces with the fewest copies draw one with random.choice(), and \
+    do not give the generator a fixed seed; min() returns the first of equal ones";
+
+pub(crate) const IN_PROGRESS_FIRST: &str = "only whole pieces can be verified: before you begin a piece, \
+    request the blocks of pieces in progress that no peer was asked for";
+
+pub(crate) const DUPLICATES: &str = "mark a block as requested when you request it, for all peers; \
+    this lab has no endgame";
+
+pub(crate) const FREE_AGAIN: &str = "when a peer chokes or leaves, mark the blocks in flight to it as not \
+    requested, and look at all peers at once: the others may be idle";
+
+pub(crate) const WITHOUT_WAITING: &str = "serve each connection on its own: neither connect() nor the \
+    handshake nor the unchoke of one peer may hold up the others";
+
+pub(crate) const SILENT: &str = "note when a peer last answered; after --timeout seconds without a block \
+    request from others what it was asked for";
+
+pub(crate) const LIAR: &str = "the hash does not say which block is false: disconnect a peer that sent the \
+    whole piece; after a mixed piece, download it again from one peer alone";

@@ -5,6 +5,7 @@ mod client;
 mod datagrams;
 mod framed;
 mod pinger;
+mod rarest_first;
 mod streams;
 mod texts;
 
@@ -51,6 +52,13 @@ const LABS: &[Lab] = &[
         name: "a-peer",
         title: "A peer, byte by byte",
         parts: &[a_peer::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 8,
+        name: "rarest-first",
+        title: "The whole file, rarest first",
+        parts: &[rarest_first::CHECKS],
         key: None,
     },
 ];

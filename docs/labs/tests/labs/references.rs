@@ -4,11 +4,12 @@ use std::fs;
 
 use crate::grader::{grade, in_labs, python};
 
-const LABS: [(&str, &str); 4] = [
+const LABS: [(&str, &str); 5] = [
     ("datagrams", "01_datagrams.py"),
     ("streams", "02_streams.py"),
     ("loss-and-delay", "03_loss_and_delay.py"),
     ("a-peer", "07_a_peer.py"),
+    ("rarest-first", "08_rarest_first.py"),
 ];
 
 #[test]
