@@ -134,7 +134,7 @@ class Connection:
             raise Failed("the peer has another torrent: its info hash differs")
         self.receive_exactly(20)
 
-    def receive(self):
+    def receive_message(self):
         """The next message as (id, payload). A keep-alive has neither: (None, b"")."""
         (length,) = struct.unpack(">I", self.receive_exactly(4))
         if length == 0:
@@ -159,7 +159,7 @@ def download(connection, torrent, index):
 
     connection.send(INTERESTED)
     while missing:
-        message_id, payload = connection.receive()
+        message_id, payload = connection.receive_message()
         if message_id == CHOKE:
             # The peer has dropped our requests. Blocks in flight may still come.
             choked = True
@@ -169,7 +169,7 @@ def download(connection, torrent, index):
                 connection.progress()
             choked = False
         elif message_id == HAVE:
-            has_piece = has_piece or have(payload, torrent) == index
+            has_piece = have(payload, torrent) == index or has_piece
         elif message_id == BITFIELD:
             has_piece = has_bit(payload, torrent, index)
         elif message_id == PIECE:

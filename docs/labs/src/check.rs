@@ -1,8 +1,8 @@
 //! What a check is, what it gets, and how it fails.
 
 use std::fmt::{self, Write};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -115,6 +115,23 @@ impl<'a> Context<'a> {
         self.deadline.min(Instant::now() + time)
     }
 
+    /// Writes a file into the folder of the program.
+    pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        fs::write(self.folder.join(name), bytes)
+    }
+
+    /// The file that the program wrote into its folder, but no more than `most` bytes of it; `None`
+    /// if it wrote none.
+    pub(crate) fn read_file(&self, name: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(self.folder.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let mut bytes = Vec::new();
+        file.take(most as u64).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
     /// Starts the program with these arguments and this standard input.
     pub(crate) fn start(&mut self, arguments: &[&str], input: &str) -> Result<Running, Stop> {
         self.start_keeping(arguments, input.as_bytes(), KEPT)
@@ -135,11 +152,6 @@ impl<'a> Context<'a> {
         let Some(status) = running.wait(self.within(time))? else { return Ok(None) };
         let (stdout, stderr) = (running.stdout_bytes(), running.stderr().text());
         Ok(Some(Finished { status, stdout, stderr }))
-    }
-
-    /// Writes a file into the folder that the programs run in.
-    pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        fs::write(self.folder.join(name), bytes)
     }
 
     fn start_keeping(

@@ -101,6 +101,92 @@ pub(crate) const STRANGERS: &str = "what does not begin with two numbers, or has
 pub(crate) const SUMMARY: &str = "\"sent\" counts datagrams, with retransmissions; the RTTs are \
     those of the lines above";
 
+pub(crate) const DIALER_FIRST: &str = "the program connects, so its handshake comes first, without \
+    waiting for the peer's; the arguments are TORRENT HOST PORT INDEX OUT";
+
+pub(crate) const HANDSHAKE: &str = "the byte 19, the name, eight zeros, the 20 bytes of the SHA-1 \
+    over the value of info as it stands in the file (not its 40 hex digits), 20 bytes of peer id";
+
+pub(crate) const INTERESTED: &str = "a connection begins choked and not interested: say interested \
+    (number 2), or the peer has no reason to unchoke";
+
+pub(crate) const CHOKED: &str = "a peer that chokes discards requests: wait for the unchoke \
+    (number 1), but stay connected";
+
+pub(crate) const BLOCKS: &str = "a request is for 16384 bytes; only the last block of a piece is \
+    shorter, min(16384, piece size - begin), and no request goes beyond the end of the piece";
+
+pub(crate) const LAST_PIECE: &str = "the last piece can be shorter than the piece length: its size \
+    is what remains of the length of the file";
+
+pub(crate) const REQUESTED_TWICE: &str = "remember which blocks are in flight, and request the \
+    others";
+
+pub(crate) const PIPELINE: &str = "with one request at a time the rate is one block per round-trip \
+    time: send 5 or more at first, and another one for each block that comes";
+
+pub(crate) const HAVES: &str = "a peer has what its bitfield and its haves tell: with neither it has \
+    nothing yet, and a have may come at any time";
+
+pub(crate) const UNKNOWN_MESSAGES: &str = "length 0 is a keep-alive, without a number; of a number \
+    that you do not know, skip as many bytes as the length says";
+
+pub(crate) const MISSING: &str = "a choke discards your requests: mark these blocks as not \
+    requested, and after the unchoke request those that have not come";
+
+pub(crate) const ANY_ORDER: &str = "put each block where its begin says, if its index is that of \
+    the piece and you wait for a block with this begin and this length";
+
+pub(crate) const OTHER_TORRENT: &str = "compare the first 20 bytes of the peer's handshake with \
+    yours, and bytes 28 to 47 with the info hash, before anything else";
+
+pub(crate) const HASH: &str = "compare the SHA-1 of the whole piece with its 20 bytes in pieces, \
+    before you open OUT";
+
+pub(crate) const ABSURD_LENGTH: &str = "the length comes from a stranger: refuse what is longer than \
+    any message, before you receive or reserve as much";
+
+pub(crate) const SIZES: &str = "a have has 4 bytes and an index below the number of pieces; a \
+    bitfield has a bit for each piece, rounded up to bytes";
+
+pub(crate) const PEER_CLOSES: &str = "a receive of 0 bytes is the end of the connection, in the \
+    middle of a message too";
+
+pub(crate) const PATIENCE: &str = "count the seconds since the last handshake, unchoke or needed \
+    block: a time limit for each receive starts again with every keep-alive";
+
+pub(crate) const ALL_PEERS: &str = "connect to all peers at the start: do not finish with one before \
+    you look at the next";
+
+pub(crate) const AT_THE_SAME_TIME: &str = "every peer that unchokes you should have requests in flight \
+    until nothing is missing: after each block look at all peers";
+
+pub(crate) const RAREST: &str = "count the copies of each piece among all connected neighbors, those that \
+    choke you too, and not your own; count at the moment when you begin a piece";
+
+pub(crate) const LEFT: &str = "when a connection ends, its bitfield and its haves no longer count";
+
+pub(crate) const TIES: &str = "of the pieces with the fewest copies draw one with random.choice(), and \
+    do not give the generator a fixed seed; min() returns the first of equal ones";
+
+pub(crate) const IN_PROGRESS_FIRST: &str = "only whole pieces can be verified: before you begin a piece, \
+    request the blocks of pieces in progress that no peer was asked for";
+
+pub(crate) const DUPLICATES: &str = "mark a block as requested when you request it, for all peers; \
+    this lab has no endgame";
+
+pub(crate) const FREE_AGAIN: &str = "when a peer chokes or leaves, mark the blocks in flight to it as not \
+    requested, and look at all peers at once: the others may be idle";
+
+pub(crate) const WITHOUT_WAITING: &str = "serve each connection on its own: neither connect() nor the \
+    handshake nor the unchoke of one peer may hold up the others";
+
+pub(crate) const SILENT: &str = "note when a peer last answered; after --timeout seconds without a block \
+    request from others what it was asked for";
+
+pub(crate) const LIAR: &str = "the hash does not say which block is false: disconnect a peer that sent the \
+    whole piece; after a mixed piece, download it again from one peer alone";
+
 pub(crate) const STRINGS: &str = "a string is its length in decimal, a colon, and so many bytes, \
     whatever they look like; read stdin to its end";
 

@@ -16,6 +16,8 @@
 //! | `limits.rs` | files and memory that a program can use |
 //! | `sockets.rs` | UDP and TCP with a time limit on every call |
 //! | `relay.rs` | a UDP echo behind a link that loses, delays and duplicates |
+//! | `peers.rs` | scripted peers, the other side of a BitTorrent program |
+//! | `torrent.rs` | a torrent for one check |
 //! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
 //! | `report/` | the result of a run and its formats |
@@ -28,6 +30,7 @@ mod hints;
 mod lab;
 mod limits;
 mod options;
+mod peers;
 mod process;
 mod program;
 mod reaper;
@@ -36,6 +39,7 @@ mod report;
 mod seed;
 mod sockets;
 mod submission;
+mod torrent;
 
 use std::fs;
 use std::io::{self, Write};

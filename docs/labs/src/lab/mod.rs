@@ -1,5 +1,6 @@
 //! The labs, and the table of all of them.
 
+mod a_peer;
 mod bencode;
 mod client;
 mod datagrams;
@@ -8,6 +9,7 @@ mod framed;
 mod free_riders;
 mod own_choker;
 mod pinger;
+mod rarest_first;
 mod simulate;
 mod streams;
 mod texts;
@@ -61,6 +63,22 @@ const LABS: &[Lab] = &[
         title: "Bencode and .torrent files",
         takes: Takes::Program,
         parts: &[bencode::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 7,
+        name: "a-peer",
+        title: "A peer, byte by byte",
+        takes: Takes::Program,
+        parts: &[a_peer::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 8,
+        name: "rarest-first",
+        title: "The whole file, rarest first",
+        takes: Takes::Program,
+        parts: &[rarest_first::CHECKS],
         key: None,
     },
     Lab {
