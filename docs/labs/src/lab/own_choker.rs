@@ -100,22 +100,20 @@ fn no_candidates(context: &mut Context<'_>) -> Result<(), Stop> {
 fn in_time(context: &mut Context<'_>) -> Result<(), Stop> {
     const IN_TIME: Duration = Duration::from_millis(10);
     let mut program = start(context)?;
-    let (mut times, mut named) = (Vec::new(), 0);
+    let (mut fastest, mut named) = (Duration::MAX, 0);
     for round in 1..=ROUNDS {
         let candidates = candidates(&mut context.rng, 55);
         let asked = Instant::now();
         let answer = ask(context, &mut program, &question(round, false, &candidates))?;
-        times.push(asked.elapsed());
+        fastest = fastest.min(asked.elapsed());
         named += list(&answer).map_or(0, |list| list.len());
     }
     serves_some(named)?;
-    // A quarter must be in time: on a busy machine other programs delay many answers and hasten none.
-    times.sort_unstable();
-    let quarter = times[times.len() / 4];
-    if quarter <= IN_TIME {
+    // The fastest counts: other programs of a busy machine delay answers, and hasten none.
+    if fastest <= IN_TIME {
         return Ok(());
     }
-    let got = format!("three quarters of {ROUNDS} answers took {quarter:.1?} or longer");
+    let got = format!("{fastest:.1?}, the fastest of {ROUNDS} answers");
     Err(Failure::new(format!("an answer within {IN_TIME:?}"), got).hint(hints::TOO_SLOW).into())
 }
 
