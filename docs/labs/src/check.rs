@@ -89,6 +89,15 @@ impl<'a> Context<'a> {
         self.start_keeping(arguments, input.as_bytes(), KEPT)
     }
 
+    /// Starts a program that is not the student's, in the same folder.
+    pub(crate) fn start_other(
+        &self,
+        program: &Program,
+        arguments: &[&str],
+    ) -> Result<Running, Stop> {
+        Ok(Running::start(program, arguments, self.folder, b"", KEPT)?)
+    }
+
     /// Runs the program to its end with this standard input; `None` if it still runs after this time.
     pub(crate) fn run(
         &mut self,
@@ -109,6 +118,11 @@ impl<'a> Context<'a> {
     /// Writes a file into the folder that the programs run in.
     pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         fs::write(self.folder.join(name), bytes)
+    }
+
+    /// Reads a file of that folder.
+    pub(crate) fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.folder.join(name))
     }
 
     fn start_keeping(
@@ -143,6 +157,13 @@ impl<'a> Context<'a> {
     fn server(&mut self, role: &str) -> Result<Server, Stop> {
         let port = sockets::free_port()?;
         let running = self.start(&[role, &port.to_string()], "")?;
+        Ok(Server { running, port })
+    }
+
+    /// Starts `PROGRAM PORT INTERVAL`, in seconds; the first request waits until it accepts connections.
+    pub(crate) fn tracker(&mut self, interval: u64) -> Result<Server, Stop> {
+        let port = sockets::free_port()?;
+        let running = self.start(&[&port.to_string(), &interval.to_string()], "")?;
         Ok(Server { running, port })
     }
 

@@ -7,6 +7,7 @@ mod framed;
 mod pinger;
 mod streams;
 mod texts;
+mod tracker;
 
 use std::fmt::Write;
 
@@ -53,6 +54,7 @@ const LABS: &[Lab] = &[
         parts: &[bencode::CHECKS],
         key: None,
     },
+    Lab { number: 6, name: "tracker", title: "A tracker", parts: &[tracker::CHECKS], key: None },
 ];
 
 impl Lab {

@@ -1,7 +1,7 @@
 //! The pairs of this workspace as a student's programs.
 
 use crate::grader::{Graded, grade, python, write_python};
-use crate::workspace::build;
+use crate::workspace::build_apart;
 
 /// Puts our options in the place of a lab's arguments.
 const WRAPPER: &str = r#"
@@ -43,6 +43,6 @@ fn our_tcp_pair_gets_full_marks_for_the_part_that_it_has() {
 fn grade_pair(lab: &str, package: &str) -> Graded {
     let folder = tempfile::tempdir().unwrap();
     let wrapper = write_python(folder.path(), WRAPPER);
-    let programs = build(package);
+    let programs = build_apart(package);
     grade(lab, &python(&wrapper, &format!("'{}'", programs.display())), &[])
 }
