@@ -6,7 +6,7 @@
 mod command_line;
 mod grader;
 mod hostile;
-mod pairs;
+mod our_programs;
 mod references;
 mod sheets;
 mod variants;

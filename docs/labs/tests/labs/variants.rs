@@ -292,10 +292,7 @@ const TRACKER: &[Variant] = &[
             ),
         ],
     },
-    Variant {
-        fails: "not-itself",
-        patches: &[("if other != key and (left", "if (other != key or known) and (left")],
-    },
+    Variant { fails: "not-itself", patches: &[("if other != key and (left", "if (left")] },
     Variant {
         fails: "same-host",
         patches: &[

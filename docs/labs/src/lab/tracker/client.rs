@@ -132,7 +132,8 @@ impl Tracker {
         })
     }
 
-    /// Announces a peer, which is told exactly these others.
+    /// Announces a peer, which is told exactly these others. Whether it is told its own address as well
+    /// is for the check `not-itself` to judge, so that this mistake costs its points once.
     pub(super) fn names(
         &mut self,
         context: &Context<'_>,
@@ -141,7 +142,8 @@ impl Tracker {
         hint: &'static str,
     ) -> Result<AnnounceResponse, Stop> {
         let answer = self.announce(context, peer, None, "")?;
-        let named = ports(&answer)?;
+        let mut named = ports(&answer)?;
+        named.remove(&peer.port);
         let right: BTreeSet<_> = others.iter().map(|other| other.port).collect();
         if named == right {
             return Ok(answer);

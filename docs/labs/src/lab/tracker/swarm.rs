@@ -15,10 +15,15 @@ pub(super) fn not_itself(context: &mut Context<'_>) -> Result<(), Stop> {
     let mut tracker = Tracker::start(context, INTERVAL)?;
     let mut torrent = Torrent::new(&mut context.rng);
     let [alice, bob] = [(); 2].map(|()| torrent.peer(&mut context.rng, ALL));
-    tracker.names(context, &alice, &[], hints::PEER_KEY)?;
-    tracker.names(context, &alice, &[], hints::PEER_KEY)?;
-    tracker.names(context, &bob, &[&alice], hints::PEER_KEY)?;
-    tracker.names(context, &alice, &[&bob], hints::PEER_KEY)?;
+    for (peer, others) in [(&alice, &[][..]), (&alice, &[]), (&bob, &[&alice]), (&alice, &[&bob])] {
+        let answer = tracker.names(context, peer, others, hints::PEER_KEY)?;
+        if ports(&answer)?.contains(&peer.port) {
+            let port = peer.port;
+            let expected = format!("for the peer at port {port}: other peers only");
+            let got = format!("a list with its own port {port}");
+            return Err(Failure::new(expected, got).hint(hints::PEER_KEY).into());
+        }
+    }
     Ok(())
 }
 
@@ -124,13 +129,13 @@ pub(super) fn numwant(context: &mut Context<'_>) -> Result<(), Stop> {
         let peer = torrent.peer(&mut context.rng, ALL);
         let answer = tracker.announce(context, &peer, None, more)?;
         let named = ports(&answer)?;
+        known.push(peer.port);
         if named.len() != right || !named.iter().all(|port| known.contains(port)) {
             let what = if more.is_empty() { "no numwant" } else { more };
             let expected = format!("{right} of the {} peers, for {what}", known.len());
             let got = format!("{} peers", named.len());
             return Err(Failure::new(expected, got).hint(hints::NUMWANT).into());
         }
-        known.push(peer.port);
     }
     Ok(())
 }
