@@ -137,6 +137,15 @@ impl<'a> Context<'a> {
         self.start_keeping(arguments, input.as_bytes(), KEPT)
     }
 
+    /// Starts a program that is not the student's, in the same folder.
+    pub(crate) fn start_other(
+        &self,
+        program: &Program,
+        arguments: &[&str],
+    ) -> Result<Running, Stop> {
+        Ok(Running::start(program, arguments, self.folder, b"", KEPT)?)
+    }
+
     /// Runs the program to its end with this standard input; `None` if it still runs after this time.
     pub(crate) fn run(
         &mut self,
@@ -197,6 +206,13 @@ impl<'a> Context<'a> {
     fn server(&mut self, role: &str) -> Result<Server, Stop> {
         let port = sockets::free_port()?;
         let running = self.start(&[role, &port.to_string()], "")?;
+        Ok(Server { running, port })
+    }
+
+    /// Starts `PROGRAM PORT INTERVAL`, in seconds; the first request waits until it accepts connections.
+    pub(crate) fn tracker(&mut self, interval: u64) -> Result<Server, Stop> {
+        let port = sockets::free_port()?;
+        let running = self.start(&[&port.to_string(), &interval.to_string()], "")?;
         Ok(Server { running, port })
     }
 

@@ -239,6 +239,50 @@ pub(crate) const TORRENT_FIELDS: &str = "the length is that of all files togethe
 pub(crate) const INFO_HASH: &str = "remember where the value of the top-level key info begins and \
     ends in the file, and hash those bytes; do not encode it again, and do not search for the key";
 
+pub(crate) const HTTP_ANSWER: &str = "an answer needs its status line, its headers with \
+    Content-Length, and an empty line; or close the connection after the answer";
+
+pub(crate) const TRACKER_ANSWER: &str = "the body is one bencoded dictionary whose keys are sorted \
+    (lab 5), with nothing before or after it";
+
+pub(crate) const COMPACT: &str = "BEP 23: 4 bytes of address and 2 of port, the most significant \
+    first; the port is the parameter port, not that of the connection";
+
+pub(crate) const PEER_ADDRESS: &str = "the address is the one that the request came from, whatever \
+    a parameter ip says; the port is the parameter port";
+
+pub(crate) const PEER_KEY: &str = "a peer is its address and the port that it says: the same pair \
+    again is the same peer, even with another id, and another port is another peer";
+
+pub(crate) const BYTES_IN_A_URL: &str = "an info hash is 20 bytes, not text: decode the %XX to \
+    bytes and nothing else; functions for forms (parse_qs) make + a space and bytes text";
+
+pub(crate) const SEEDS: &str = "a peer with left=0 is a seed; the counts include the peer that \
+    asks, the list does not";
+
+pub(crate) const STOPPED: &str = "after event=stopped the peer is neither counted nor named";
+
+pub(crate) const EXPIRY: &str = "note when each peer announced last; before you answer, remove \
+    those that have been silent for two intervals (INTERVAL is in seconds)";
+
+pub(crate) const REFRESH: &str = "each announce, not only the first, renews the time at which a \
+    peer was last heard of";
+
+pub(crate) const NUMWANT: &str = "50 without numwant or if it is negative, at most 200, and never \
+    the same peer twice";
+
+pub(crate) const RANDOM_SUBSET: &str = "draw the peers anew for each answer, each subset with the \
+    same chance: random.sample() in Python";
+
+pub(crate) const FAILURE_REASON: &str = "BEP 3: status 200, and a dictionary with the key failure \
+    reason; check each required parameter before the peer is stored";
+
+pub(crate) const SCRAPE: &str = "info_hash can be there more than once; downloaded grows when a \
+    peer that was no seed says completed";
+
+pub(crate) const OUR_PEER: &str = "real peers send parameters that the sheet does not name, such \
+    as key: ignore them; then try it with the commands of the sheet";
+
 pub(crate) const ANSWER_LINE: &str = "each answer is a line of its own with a plain number, such as \
     cs-10 = 2400; a unit or a comma is no part of it";
 

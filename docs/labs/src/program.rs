@@ -1,5 +1,7 @@
 //! The student's command, as words.
 
+use std::env;
+use std::io::{self, ErrorKind};
 use std::path::{self, Path};
 use std::process::Command;
 
@@ -37,6 +39,25 @@ impl Program {
         Ok(Self { words })
     }
 
+    /// A program of this workspace, which cargo puts beside the grader, or beside it in the folder of
+    /// another profile.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn of_workspace(name: &str) -> io::Result<Self> {
+        let grader = env::current_exe()?;
+        let folder = grader.parent().expect("a file is in a folder");
+        let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+        let folders = [folder, &folder.join("../release"), &folder.join("../debug")];
+        let found = folders.iter().map(|folder| folder.join(&file)).find(|path| path.exists());
+        let path = found.as_ref().and_then(|path| path.to_str()).ok_or_else(|| {
+            let folder = folder.display();
+            let how = format!("build it: cargo build --release -p {name}");
+            io::Error::new(ErrorKind::NotFound, format!("no program {file} in {folder}; {how}"))
+        })?;
+        Ok(Self { words: vec![path.to_owned()] })
+    }
+
     /// The command with further arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.words[0]);
@@ -69,7 +90,7 @@ mod tests {
     #[test]
     fn words_that_name_files_become_absolute() {
         // Tests run in the folder of the crate.
-        let here = std::env::current_dir().unwrap();
+        let here = env::current_dir().unwrap();
         let manifest = here.join("Cargo.toml").to_str().unwrap().to_owned();
         assert_eq!(words("python3 Cargo.toml absent"), ["python3", &manifest, "absent"]);
         assert_eq!(words("./Cargo.toml")[..], [manifest]);

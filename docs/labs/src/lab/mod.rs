@@ -13,6 +13,7 @@ mod rarest_first;
 mod simulate;
 mod streams;
 mod texts;
+mod tracker;
 
 use std::fmt::Write;
 
@@ -63,6 +64,14 @@ const LABS: &[Lab] = &[
         title: "Bencode and .torrent files",
         takes: Takes::Program,
         parts: &[bencode::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 6,
+        name: "tracker",
+        title: "A tracker",
+        takes: Takes::Program,
+        parts: &[tracker::CHECKS],
         key: None,
     },
     Lab {

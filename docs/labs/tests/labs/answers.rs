@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::grader::{Graded, in_labs, labs};
 use crate::sheets::commands;
-use crate::workspace::build;
+use crate::workspace::build_beside_the_grader;
 
 /// Each check of a lab, and an answer that it looks at.
 type Checks = &'static [(&'static str, &'static str)];
@@ -51,7 +51,7 @@ const STUDENT: &str = "test-2711";
 
 #[test]
 fn the_numbers_of_the_reference_get_full_marks_and_a_wrong_one_costs_its_check() {
-    let peer = build("peer").join("peer");
+    let peer = build_beside_the_grader("peer").join("peer");
     for (lab, file, checks) in LABS {
         let mut answers = python(&in_labs("solutions").join(file), &[STUDENT, path(&peer)]);
         if lab == "distribution-time" {
@@ -118,7 +118,7 @@ fn run_commands(sheet: &str, chosen: impl Fn(&str) -> bool) {
         |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
     fs::create_dir_all(root.path().join("target/release")).unwrap();
     link(&in_labs(".."), "docs");
-    link(&build("peer").join("peer"), "target/release/peer");
+    link(&build_beside_the_grader("peer").join("peer"), "target/release/peer");
     let text = fs::read_to_string(in_labs(sheet)).unwrap();
     let chosen: Vec<_> = commands(&text).into_iter().filter(|command| chosen(command)).collect();
     assert!(!chosen.is_empty(), "{sheet}");

@@ -7,7 +7,7 @@ mod answers;
 mod command_line;
 mod grader;
 mod hostile;
-mod pairs;
+mod our_programs;
 mod references;
 mod sheets;
 mod variants;

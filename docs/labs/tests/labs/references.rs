@@ -3,12 +3,14 @@
 use std::fs;
 
 use crate::grader::{grade, in_labs, python};
+use crate::workspace::build_beside_the_grader;
 
-const LABS: [(&str, &str); 7] = [
+const LABS: [(&str, &str); 8] = [
     ("datagrams", "01_datagrams.py"),
     ("streams", "02_streams.py"),
     ("loss-and-delay", "03_loss_and_delay.py"),
     ("bencode", "05_bencode.py"),
+    ("tracker", "06_tracker.py"),
     ("a-peer", "07_a_peer.py"),
     ("rarest-first", "08_rarest_first.py"),
     ("your-own-choker", "12_your_own_choker.py"),
@@ -16,6 +18,7 @@ const LABS: [(&str, &str); 7] = [
 
 #[test]
 fn a_reference_gets_full_marks() {
+    build_beside_the_grader("peer");
     for (lab, file) in LABS {
         let graded = grade(lab, &python(&in_labs("solutions").join(file), ""), &[]);
         assert_eq!(graded.failed(), [""; 0], "{:#}", graded.report);
@@ -26,6 +29,7 @@ fn a_reference_gets_full_marks() {
 
 #[test]
 fn a_skeleton_gets_no_points_and_runs_as_it_stands() {
+    build_beside_the_grader("peer");
     for (lab, file) in LABS {
         let skeleton = in_labs("starter").join(file);
         let graded = grade(lab, &python(&skeleton, ""), &[]);

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::grader::{in_labs, labs, solution};
-use crate::workspace::build;
+use crate::workspace::build_beside_the_grader;
 
 /// A page, with the programs that a student has written after the copy of the skeleton, and with the
 /// packages whose programs its commands start.
@@ -40,12 +44,40 @@ const PAGES: [Page; 5] = [
     },
 ];
 
+/// Its commands start other people's programs as well.
+const TRACKER: Page = Page {
+    file: "06-tracker.md",
+    programs: &[("my-labs/06_tracker.py", "06_tracker.py")],
+    packages: &["tracker", "peer"],
+};
+
+/// The port of its tracker; a free one takes its place.
+const TRACKER_PORT: &str = "6970";
+
+/// Beginnings of commands that run until they are stopped; the first two take the place of each other.
+const SERVERS: [&str; 3] =
+    ["target/release/tracker ", "python3 my-labs/06_tracker.py ", "target/release/peer seed "];
+
+/// Parts of commands, and what these print.
+const PRINTED: [(&str, &str); 3] = [
+    ("peer_id=-ST0006-aaaaaaaaaaaa", "8:completei1e"),
+    // The first peer, at 127.0.0.1 and port 6881.
+    ("peer_id=-ST0006-bbbbbbbbbbbb", r"\x7f\x00\x00\x01\x1a\xe1"),
+    ("info_hash=d69f91e6b2ae4c54", "failure reason"),
+];
+
 /// Parts of commands that a sheet shows because a right program refuses the input.
 const REFUSED: [&str; 2] = ["print('l' * 20000", "print('99999999999:x'"];
 
 #[test]
 fn the_commands_of_the_pages_run_as_typed() {
     PAGES.iter().for_each(run_commands);
+}
+
+#[test]
+#[ignore = "needs curl and aria2c"]
+fn the_commands_of_lab_6_run_as_typed() {
+    run_commands(&TRACKER);
 }
 
 fn run_commands(page: &Page) {
@@ -63,6 +95,8 @@ fn run_commands(page: &Page) {
         solve();
     }
     let mut relay = None;
+    let mut servers = [const { None }; SERVERS.len()];
+    let tracker_port = free_port().to_string();
     let commands = commands(&text);
     assert!(commands.len() > 1, "{file}");
     for command in commands {
@@ -78,7 +112,8 @@ fn run_commands(page: &Page) {
             let release = root.path().join("target/release");
             fs::create_dir_all(&release).unwrap();
             for package in *packages {
-                symlink(build(package).join(package), release.join(package)).unwrap();
+                symlink(build_beside_the_grader(package).join(package), release.join(package))
+                    .unwrap();
             }
             continue;
         }
@@ -93,12 +128,29 @@ fn run_commands(page: &Page) {
             // A free port, and a part of the minute that the whole run takes.
             typed = typed.replace(" 12000 200", &format!(" {port} 10"));
         }
+        typed = typed.replace(TRACKER_PORT, &tracker_port);
+        if let Some(server) = SERVERS.iter().position(|beginning| command.starts_with(beginning)) {
+            let is_tracker = command.contains(TRACKER_PORT);
+            if is_tracker {
+                servers = [const { None }; SERVERS.len()];
+            }
+            servers[server] = Some(Background::start(&typed, root.path()));
+            while is_tracker && TcpStream::connect(format!("127.0.0.1:{tracker_port}")).is_err() {
+                assert!(servers[server].as_mut().unwrap().runs(), "{file}: {command}");
+                thread::sleep(Duration::from_millis(10));
+            }
+            continue;
+        }
         assert!(!typed.contains("cargo "), "{file}: {command}");
         let output = Command::new("sh").args(["-c", &typed]).current_dir(root.path()).output();
         let output = output.unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
         let refused = REFUSED.iter().any(|part| command.contains(part));
         assert_eq!(output.status.code(), Some(i32::from(refused)), "{file}: {command}: {printed}");
+        for (part, text) in PRINTED {
+            let prints = !command.contains(part) || printed.contains(text);
+            assert!(prints, "{file}: {command}: {printed}");
+        }
         if command.contains("05_bencode.py info") {
             // The sheet shows this.
             let shown = printed.lines().all(|line| text.contains(&format!("  {line}\n")));
@@ -116,13 +168,41 @@ fn run_commands(page: &Page) {
 
 #[test]
 fn the_links_of_the_pages_lead_somewhere() {
-    for Page { file: page, .. } in &PAGES {
+    for Page { file: page, .. } in PAGES.iter().chain([&TRACKER]) {
         let text = fs::read_to_string(in_labs(page)).unwrap();
         let links: Vec<_> =
             text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-        for link in links {
+        for link in links.iter().filter(|link| !link.starts_with("https://")) {
             assert!(in_labs(link).exists(), "{page}: {link}");
         }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A command that runs until it is dropped.
+struct Background(Child);
+
+impl Background {
+    fn start(command: &str, folder: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {command}")]).current_dir(folder);
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(shell.spawn().unwrap())
+    }
+
+    fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

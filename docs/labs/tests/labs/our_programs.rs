@@ -1,10 +1,10 @@
-//! The pairs of this workspace as a student's programs.
+//! The programs of this workspace as a student's.
 
 use crate::grader::{Graded, grade, python, write_python};
-use crate::workspace::build;
+use crate::workspace::{build_apart, build_beside_the_grader};
 
-/// Puts our options in the place of a lab's arguments.
-const WRAPPER: &str = r#"
+/// Puts the options of a pair in the place of a lab's arguments.
+const PAIR: &str = r#"
 import os, sys
 folder, role, rest = sys.argv[1], sys.argv[2], sys.argv[3:]
 if role == "server":
@@ -14,6 +14,13 @@ elif role == "client":
 else:
     sys.exit(f"the pair has no {role}")
 os.execv(os.path.join(folder, role), [role, *arguments])
+"#;
+
+/// The same for the tracker.
+const TRACKER: &str = r#"
+import os, sys
+program, port, interval = sys.argv[1:]
+os.execv(program, ["tracker", "--bind", "127.0.0.1", "--port", port, "--interval", interval + "s"])
 "#;
 
 #[test]
@@ -40,9 +47,21 @@ fn our_tcp_pair_gets_full_marks_for_the_part_that_it_has() {
     assert_eq!(graded.failed(), framed, "{:#}", graded.report);
 }
 
+#[test]
+fn our_tracker_gets_full_marks_but_for_the_expiry() {
+    build_beside_the_grader("peer");
+    let program = build_beside_the_grader("tracker").join("tracker");
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = write_python(folder.path(), TRACKER);
+    let graded = grade("tracker", &python(&wrapper, &format!("'{}'", program.display())), &[]);
+    // It keeps a silent peer for 30 s longer than the interval at least, which the sheet's two
+    // intervals of 2 s do not allow.
+    assert_eq!(graded.failed(), ["expiry"], "{:#}", graded.report);
+}
+
 fn grade_pair(lab: &str, package: &str) -> Graded {
     let folder = tempfile::tempdir().unwrap();
-    let wrapper = write_python(folder.path(), WRAPPER);
-    let programs = build(package);
+    let wrapper = write_python(folder.path(), PAIR);
+    let programs = build_apart(package);
     grade(lab, &python(&wrapper, &format!("'{}'", programs.display())), &[])
 }
