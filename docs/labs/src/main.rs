@@ -14,8 +14,10 @@
 //! | `relay.rs` | a UDP echo behind a link that loses, delays and duplicates |
 //! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
+//! | `bundle.rs` | an autograder for Gradescope |
 //! | `report/` | the result of a run and its formats |
 
+mod bundle;
 mod check;
 mod grade;
 mod hints;
@@ -70,6 +72,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         Command::Relay(options) => {
             let rng = Rng::with_seed(seed::seed(&options.student, "relay"));
             relay::run(options.port, options.link(), rng).context("relay")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bundle(options) => {
+            bundle::bundle(options)?;
             Ok(ExitCode::SUCCESS)
         }
     }

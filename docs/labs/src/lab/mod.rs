@@ -21,6 +21,11 @@ pub(crate) struct Lab {
     pub(crate) title: &'static str,
     /// In the order of the rubric; each part of the program has a table.
     parts: &'static [&'static [Check]],
+    /// Those of this workspace that its checks run.
+    pub(crate) programs: &'static [&'static str],
+    /// Whether its checks wait far more than they compute. Then more of them can run at a time than
+    /// there are processors.
+    pub(crate) waits: bool,
     /// Where the task depends on the student's ID: what staff compare the answers with.
     pub(crate) key: Option<fn(&str) -> String>,
 }
@@ -31,6 +36,8 @@ const LABS: &[Lab] = &[
         name: "datagrams",
         title: "Datagrams",
         parts: &[datagrams::CHECKS],
+        programs: &[],
+        waits: true,
         key: None,
     },
     Lab {
@@ -38,6 +45,8 @@ const LABS: &[Lab] = &[
         name: "streams",
         title: "Streams",
         parts: &[streams::CHECKS, framed::CHECKS],
+        programs: &[],
+        waits: true,
         key: None,
     },
     Lab {
@@ -45,6 +54,8 @@ const LABS: &[Lab] = &[
         name: "loss-and-delay",
         title: "Loss and delay",
         parts: &[pinger::CHECKS],
+        programs: &[],
+        waits: true,
         key: Some(pinger::key),
     },
     Lab {
@@ -52,9 +63,19 @@ const LABS: &[Lab] = &[
         name: "bencode",
         title: "Bencode and .torrent files",
         parts: &[bencode::CHECKS],
+        programs: &[],
+        waits: false,
         key: None,
     },
-    Lab { number: 6, name: "tracker", title: "A tracker", parts: &[tracker::CHECKS], key: None },
+    Lab {
+        number: 6,
+        name: "tracker",
+        title: "A tracker",
+        parts: &[tracker::CHECKS],
+        programs: &["peer"],
+        waits: true,
+        key: None,
+    },
 ];
 
 impl Lab {
