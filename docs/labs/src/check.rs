@@ -132,6 +132,11 @@ impl<'a> Context<'a> {
         Ok(Some(bytes))
     }
 
+    /// Whether the time limit of the check has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
     /// Starts the program with these arguments and this standard input.
     pub(crate) fn start(&mut self, arguments: &[&str], input: &str) -> Result<Running, Stop> {
         self.start_keeping(arguments, input.as_bytes(), KEPT)

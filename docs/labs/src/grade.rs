@@ -1,6 +1,7 @@
 //! Runs the checks of a lab, several at a time.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,9 +22,9 @@ use crate::report::{Outcome, Report, Trouble};
 use crate::seed::seed;
 use crate::submission::{Submission, Takes};
 
-/// Checks that run at the same time. They wait far more than they compute, so this may exceed the
-/// number of processors; with more, slow programs would run into their time limits.
-const WORKERS: usize = 4;
+/// Most checks that run at the same time, also where they only wait: with more, slow programs would
+/// run into their time limits.
+const MAX_WORKERS: usize = 4;
 
 /// The exit code after Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -47,8 +48,10 @@ pub(crate) fn grade(options: &options::Check) -> Result<Report> {
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
         }
     };
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = if options.lab.waits { MAX_WORKERS } else { processors.min(MAX_WORKERS) };
     thread::scope(|scope| {
-        for _ in 0..WORKERS.min(checks.len()) {
+        for _ in 0..workers.min(checks.len()) {
             scope.spawn(work);
         }
     });

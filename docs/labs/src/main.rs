@@ -20,9 +20,11 @@
 //! | `torrent.rs` | a torrent for one check |
 //! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
+//! | `bundle.rs` | an autograder for Gradescope |
 //! | `report/` | the result of a run and its formats |
 
 mod answers;
+mod bundle;
 mod check;
 mod conversation;
 mod grade;
@@ -81,6 +83,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         Command::Relay(options) => {
             let rng = Rng::with_seed(seed::seed(&options.student, "relay"));
             relay::run(options.port, options.link(), rng).context("relay")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bundle(options) => {
+            bundle::bundle(options)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Key(Key),
     /// Echo UDP datagrams through a link that loses, delays and duplicates them
     Relay(Relay),
+    /// Write an autograder for Gradescope
+    Bundle(Bundle),
 }
 
 /// The options of `labs check`.
@@ -79,6 +81,29 @@ pub(crate) struct Key {
     #[arg(long, value_name = "ID")]
     pub(crate) student: String,
 }
+
+/// The options of `labs bundle`.
+#[derive(Debug, Args)]
+#[command(after_help = BUNDLE_NOTES)]
+pub(crate) struct Bundle {
+    /// Name or number of the lab
+    #[arg(value_name = "NAME", value_parser = lab::find)]
+    pub(crate) lab: &'static Lab,
+    /// Zip file to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Command that starts a submission's program, in the folder of the submission [default:
+    /// ./student.sh if there is one, else python3 with the only .py file]
+    #[arg(long, value_name = "CMD")]
+    pub(crate) program: Option<String>,
+}
+
+const BUNDLE_NOTES: &str = "\
+The bundle holds this program as it was built. One that is linked statically runs in any image:
+RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p labs -p peer \\
+    --target x86_64-unknown-linux-gnu
+
+Example: labs bundle bencode -o bencode.zip";
 
 /// The options of `labs relay`.
 #[derive(Debug, Args)]

@@ -29,6 +29,11 @@ pub(crate) struct Lab {
     pub(crate) takes: Takes,
     /// In the order of the rubric; each part of the program has a table.
     parts: &'static [&'static [Check]],
+    /// Those of this workspace that its checks run.
+    pub(crate) programs: &'static [&'static str],
+    /// Whether its checks wait far more than they compute. Then more of them can run at a time than
+    /// there are processors.
+    pub(crate) waits: bool,
     /// Where the task depends on the student's ID: what staff compare the answers with.
     pub(crate) key: Option<fn(&str) -> String>,
 }
@@ -40,6 +45,8 @@ const LABS: &[Lab] = &[
         title: "Datagrams",
         takes: Takes::Program,
         parts: &[datagrams::CHECKS],
+        programs: &[],
+        waits: true,
         key: None,
     },
     Lab {
@@ -48,6 +55,8 @@ const LABS: &[Lab] = &[
         title: "Streams",
         takes: Takes::Program,
         parts: &[streams::CHECKS, framed::CHECKS],
+        programs: &[],
+        waits: true,
         key: None,
     },
     Lab {
@@ -56,6 +65,8 @@ const LABS: &[Lab] = &[
         title: "Loss and delay",
         takes: Takes::Program,
         parts: &[pinger::CHECKS],
+        programs: &[],
+        waits: true,
         key: Some(pinger::key),
     },
     Lab {
@@ -64,6 +75,8 @@ const LABS: &[Lab] = &[
         title: "Bencode and .torrent files",
         takes: Takes::Program,
         parts: &[bencode::CHECKS],
+        programs: &[],
+        waits: false,
         key: None,
     },
     Lab {
@@ -72,6 +85,8 @@ const LABS: &[Lab] = &[
         title: "A tracker",
         takes: Takes::Program,
         parts: &[tracker::CHECKS],
+        programs: &["peer"],
+        waits: true,
         key: None,
     },
     Lab {
@@ -80,6 +95,8 @@ const LABS: &[Lab] = &[
         title: "A peer, byte by byte",
         takes: Takes::Program,
         parts: &[a_peer::CHECKS],
+        programs: &[],
+        waits: true,
         key: None,
     },
     Lab {
@@ -88,6 +105,8 @@ const LABS: &[Lab] = &[
         title: "The whole file, rarest first",
         takes: Takes::Program,
         parts: &[rarest_first::CHECKS],
+        programs: &[],
+        waits: true,
         key: None,
     },
     Lab {
@@ -96,6 +115,8 @@ const LABS: &[Lab] = &[
         title: "Distribution time",
         takes: Takes::Answers,
         parts: &[distribution_time::CHECKS],
+        programs: &[],
+        waits: false,
         key: Some(distribution_time::key),
     },
     Lab {
@@ -104,6 +125,8 @@ const LABS: &[Lab] = &[
         title: "Free riders, the missing piece, clustering",
         takes: Takes::Answers,
         parts: &[free_riders::CHECKS],
+        programs: &[],
+        waits: false,
         key: Some(free_riders::key),
     },
     Lab {
@@ -112,6 +135,8 @@ const LABS: &[Lab] = &[
         title: "Your own choker",
         takes: Takes::Program,
         parts: &[own_choker::CHECKS],
+        programs: &[],
+        waits: false,
         key: None,
     },
 ];

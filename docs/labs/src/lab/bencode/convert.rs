@@ -20,7 +20,7 @@ pub(crate) fn decodes(
     let (input, right) = (value.encode(), json(value));
     let expected = format!("{right} for {}", show(&input));
     let Some(finished) = context.run(&["decode"], &input, PATIENCE)? else {
-        return Err(still_runs(expected));
+        return Err(still_runs(context, expected));
     };
     match printed(&finished) {
         Ok(json) if json == right => Ok(()),
@@ -33,7 +33,7 @@ pub(crate) fn decodes(
 pub(crate) fn decoded(context: &mut Context<'_>, input: &[u8]) -> Result<Vec<u8>, Stop> {
     let expected = format!("{} decoded, to be encoded again", show(input));
     match context.run(&["decode"], input, PATIENCE)? {
-        None => Err(still_runs(expected)),
+        None => Err(still_runs(context, expected)),
         Some(Finished { status, stdout, .. }) if status.success() => Ok(stdout),
         Some(Finished { status, .. }) => Err(Failure::new(expected, status.to_string()).into()),
     }
@@ -48,7 +48,7 @@ pub(crate) fn encodes(
 ) -> Result<(), Stop> {
     let expected = format!("{} for {}", show(right), show(json));
     let Some(finished) = context.run(&["encode"], json, PATIENCE)? else {
-        return Err(still_runs(expected));
+        return Err(still_runs(context, expected));
     };
     if finished.status.success() && finished.stdout == right {
         return Ok(());
@@ -78,7 +78,7 @@ pub(crate) fn judge_refusal(
 ) -> Result<(), Stop> {
     let expected = format!("{of_input}: exit status 1, one line on stderr and nothing on stdout");
     let Some(finished) = context.run(arguments, input, PATIENCE)? else {
-        return Err(still_runs(expected));
+        return Err(still_runs(context, expected));
     };
     let lines = finished.stderr.lines().filter(|line| !line.trim().is_empty()).count();
     if finished.status.code() == Some(1) && finished.stdout.is_empty() && lines == 1 {
@@ -96,10 +96,14 @@ pub(crate) fn judge_refusal(
     Err(Failure::new(expected, got).hint(hint).into())
 }
 
-fn still_runs(expected: String) -> Stop {
-    Failure::new(expected, format!("it still runs after {PATIENCE:?}"))
-        .hint(hints::READ_TO_THE_END)
-        .into()
+/// The failure of a program that does not end in time.
+pub(crate) fn still_runs(context: &Context<'_>, expected: String) -> Stop {
+    if context.is_over() {
+        let got = "the time of the check is over, of which each start of the program takes some";
+        return Failure::new(expected, got).into();
+    }
+    let got = format!("it still runs after {PATIENCE:?}");
+    Failure::new(expected, got).hint(hints::READ_TO_THE_END).into()
 }
 
 /// The JSON that a program has printed.

@@ -4,7 +4,7 @@ use common::bencode::Value;
 use common::metainfo::{CreateOptions, File, HASH_LENGTH, Layout, encode};
 use sha1::{Digest, Sha1};
 
-use super::convert::{PATIENCE, judge_refusal};
+use super::convert::{PATIENCE, judge_refusal, still_runs};
 use super::word;
 use crate::check::{Context, Failure, Stop, show};
 use crate::hints;
@@ -144,7 +144,7 @@ fn describes(
     ];
     let expected = format!("of a .torrent with {what}: {}", lines.join(", "));
     let Some(finished) = context.run(&["info", FILE], b"", PATIENCE)? else {
-        return Err(Failure::new(expected, "it still runs").into());
+        return Err(still_runs(context, expected));
     };
     let printed = String::from_utf8_lossy(&finished.stdout);
     if finished.status.success() && printed.trim_end().lines().eq(&lines) {
