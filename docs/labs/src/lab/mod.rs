@@ -8,6 +8,7 @@ mod pinger;
 mod rarest_first;
 mod streams;
 mod texts;
+mod tit_for_tat;
 
 use std::fmt::Write;
 
@@ -59,6 +60,13 @@ const LABS: &[Lab] = &[
         name: "rarest-first",
         title: "The whole file, rarest first",
         parts: &[rarest_first::CHECKS],
+        key: None,
+    },
+    Lab {
+        number: 9,
+        name: "tit-for-tat",
+        title: "Tit-for-tat",
+        parts: &[tit_for_tat::CHECKS],
         key: None,
     },
 ];

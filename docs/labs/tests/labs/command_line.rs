@@ -25,13 +25,14 @@ fn list_names_the_labs_with_their_points() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected: [Vec<_>; 6] = [
+    let expected: [Vec<_>; 7] = [
         vec!["lab", "name", "points", "checks", "title"],
         vec!["1", "datagrams", "15", "10", "Datagrams"],
         vec!["2", "streams", "20", "15", "Streams"],
         vec!["3", "loss-and-delay", "17", "8", "Loss", "and", "delay"],
         vec!["7", "a-peer", "20", "14", "A", "peer,", "byte", "by", "byte"],
         vec!["8", "rarest-first", "20", "14", "The", "whole", "file,", "rarest", "first"],
+        vec!["9", "tit-for-tat", "20", "13", "Tit-for-tat"],
     ];
     assert_eq!(rows, expected);
 }
