@@ -522,7 +522,7 @@ const TIT_FOR_TAT: &[Variant] = &[
         fails: "rounds",
         patches: &[(
             "asyncio.sleep(max(0, next_round - time.monotonic()))",
-            "asyncio.sleep(rechoke * random.uniform(0.7, 1.3))",
+            "asyncio.sleep(rechoke * random.choice((0.8, 1.3)))",
         )],
     },
     // The first one that was drawn stays.

@@ -411,7 +411,7 @@ fn rounds(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn optimistic(context: &mut Context<'_>) -> Result<(), Stop> {
-    const ROUND: f64 = 0.15;
+    const ROUND: f64 = 0.19;
     // Four that send, and two that wait.
     let mut rates = [30; 4 + WAITING];
     rates[4..].fill(0);

@@ -16,7 +16,7 @@ pub(crate) struct Change {
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Periods of the optimistic neighbor that the check `optimistic` watches.
-pub(crate) const PERIODS: u32 = 24;
+pub(crate) const PERIODS: u32 = 20;
 
 /// Neighbors that wait in it for the optimistic slot.
 pub(crate) const WAITING: usize = 2;
@@ -62,14 +62,14 @@ pub(crate) fn most_at_once(
 /// How many chokes came away from the rounds, if that is too many. They are given in rounds.
 ///
 /// The null hypothesis is a program that chokes at any time: then the places of its chokes in the round are
-/// independent and uniform. The best quarter of a round holds all of nine but one with probability 0.4 %, and
-/// of more chokes all but a sixth still more seldom. Fewer than nine prove nothing, and are not held against
+/// independent and uniform. The best 0.3 of a round then holds all of ten but one with probability 0.4 %, and
+/// five sixths of more chokes hardly more often. Fewer than ten prove nothing, and are not held against
 /// the program; in 17 rounds, each of which draws among six neighbors, there are some 14. A right program
-/// chokes at the same place of every round, but for the delays of the machine: a quarter of a round is 125 ms
-/// here, and two chokes may be later.
+/// chokes at the same place of every round, but for the delays of the machine: 0.3 of a round is 150 ms
+/// here, and one choke of six may be later.
 pub(crate) fn off_rounds(chokes: &[f64]) -> Option<usize> {
-    const ARC: f64 = 0.25;
-    const LEAST: usize = 9;
+    const ARC: f64 = 0.3;
+    const LEAST: usize = 10;
     let behind =
         |from: f64| chokes.iter().filter(move |choke| (*choke - from).rem_euclid(1.0) <= ARC);
     let most = chokes.iter().map(|choke| behind(*choke).count()).max()?;
@@ -83,8 +83,9 @@ pub(crate) fn off_rounds(chokes: &[f64]) -> Option<usize> {
 /// The null hypotheses: a program whose fifth neighbor stays, or goes by rate or age, never gives one of
 /// the two a turn; one that draws at every round, as for the four, replaces it after one round in half of
 /// the cases. A right program draws [`PERIODS`] times, from two, perhaps the same again: that one of them
-/// never has a turn has probability 2^-23. Its replacements are two rounds apart; a few may be closer when
-/// the machine delays a round. One that draws at every round has some 12 of 24 replacements that close.
+/// never has a turn has probability 2^-19. Its replacements are two rounds apart; a few may be closer when
+/// the machine delays a round. One that draws at every round has some ten that close, and
+/// two or fewer with probability 0.5 %.
 pub(crate) fn not_optimistic(turns: &[(usize, f64)]) -> Option<String> {
     const TOO_SOON: f64 = 1.5;
     const MOST_TOO_SOON: usize = 2;
@@ -145,7 +146,7 @@ mod tests {
             let start = rng.f64();
             let at_rounds: Vec<_> =
                 (0..12).map(|round| start + f64::from(round) + 0.1 * rng.f64()).collect();
-            let count = rng.usize(9..=17);
+            let count = rng.usize(10..=17);
             let at_any_time: Vec<_> = (0..count).map(|_| 17.0 * rng.f64()).collect();
             kept[0] += u32::from(off_rounds(&at_rounds).is_none());
             kept[1] += u32::from(off_rounds(&at_any_time).is_none());
