@@ -7,6 +7,7 @@ mod command_line;
 mod grader;
 mod hostile;
 mod pairs;
+mod peer;
 mod references;
 mod sheets;
 mod variants;
