@@ -209,8 +209,13 @@ impl<'a> Context<'a> {
     }
 
     fn server(&mut self, role: &str) -> Result<Server, Stop> {
+        self.tcp_server_with(&[role])
+    }
+
+    /// Starts a server with these arguments and its port as the last one.
+    pub(crate) fn tcp_server_with(&mut self, arguments: &[&str]) -> Result<Server, Stop> {
         let port = sockets::free_port()?;
-        let running = self.start(&[role, &port.to_string()], "")?;
+        let running = self.start(&[arguments, &[&port.to_string()]].concat(), "")?;
         Ok(Server { running, port })
     }
 

@@ -187,6 +187,50 @@ pub(crate) const SILENT: &str = "note when a peer last answered; after --timeout
 pub(crate) const LIAR: &str = "the hash does not say which block is false: disconnect a peer that sent the \
     whole piece; after a mixed piece, download it again from one peer alone";
 
+pub(crate) const VERIFIED: &str = "hash each piece of DATA at the start; a piece is in the bitfield only if \
+    its hash is right, and without any piece there is no bitfield";
+
+pub(crate) const UPLOAD: &str = "a block begins at index * piece length + begin of DATA, and has as many \
+    bytes as were requested";
+
+pub(crate) const TELLS: &str = "send a have to every neighbor for each piece that is verified, also to those \
+    that have it, and to those that choke you";
+
+pub(crate) const FLUSH: &str = "write each piece to its place when it is verified, and flush: another program \
+    may read it";
+
+pub(crate) const IN_FLIGHT: &str = "a choke and a request may cross: ignore requests while you choke, and \
+    do not keep them for later";
+
+pub(crate) const FREE_SLOT: &str = "while fewer than five interested neighbors are unchoked, each that is \
+    interested is unchoked at the next round at the latest";
+
+pub(crate) const FIVE: &str = "count only neighbors that are interested: four by rate and one optimistic, \
+    five in all when as many are interested";
+
+pub(crate) const TOP_FOUR: &str = "sort the interested neighbors by the bytes of requested blocks that each \
+    sent in the last round, most first, and unchoke the first four";
+
+pub(crate) const LAST_ROUND: &str = "count anew in every round: a sum over all rounds rewards what was long \
+    ago";
+
+pub(crate) const AT_ROUNDS: &str = "between rounds choke no neighbor that is interested; plan the next round \
+    from the last one, not from now";
+
+pub(crate) const OPTIMISTIC: &str = "every optimistic period draw one of the interested neighbors that are not \
+    of the four, and keep it until the next period";
+
+pub(crate) const SEED: &str = "when nothing is missing all rates are 0: give the slots in turn, for example to \
+    those that have been served least";
+
+pub(crate) const BAD_NEIGHBOR: &str = "check a request before you queue it: a piece that you have, a length \
+    from 1 to 16384, and an end within the piece";
+
+pub(crate) const OTHERS: &str = "an error of one neighbor ends its connection, and nothing else";
+
+pub(crate) const SLOW_READER: &str = "a send that waits for one neighbor must not stop the loop: write what \
+    the socket takes, and keep the requests of each neighbor until it has read";
+
 pub(crate) const STRINGS: &str = "a string is its length in decimal, a colon, and so many bytes, \
     whatever they look like; read stdin to its end";
 
@@ -316,7 +360,7 @@ pub(crate) const TIT_FOR_TAT: &str = "serve those that sent you most (\"received
 pub(crate) const PERFORMANCE: &str = "does every peer serve as many as there are slots, from the first \
     round on, when nobody has sent anything yet? An empty slot is upload that is lost";
 
-pub(crate) const FLUSH: &str = "stdout is buffered: flush it after each answer, as in \
+pub(crate) const FLUSH_ANSWERS: &str = "stdout is buffered: flush it after each answer, as in \
     print(..., flush=True)";
 
 pub(crate) const LINE_BY_LINE: &str = "answer each line of stdin with one line, until stdin ends; what \

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{self, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,7 @@ struct Peer {
     body: Option<(Block, Vec<u8>)>,
     /// Whether the socket may have something to read or to accept.
     readable: bool,
+    reads: bool,
     cut: Cut,
     /// Each of these is one write.
     unsent: VecDeque<Vec<u8>>,
@@ -106,6 +107,25 @@ impl Peers {
         self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         self.peers.push(Peer::new(&self.torrent, Some(listener), None));
         Ok(port)
+    }
+
+    /// One more peer, which has connected to the program; its number.
+    pub(crate) fn adopt(&mut self, stream: net::TcpStream) -> io::Result<usize> {
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        let number = self.peers.len();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(number), both)?;
+        let mut peer = Peer::new(&self.torrent, None, Some(stream));
+        (peer.connected, peer.readable) = (true, true);
+        self.peers.push(peer);
+        Ok(number)
+    }
+
+    /// From now on the peer reads nothing, so that the program cannot send once the system's buffers
+    /// are full.
+    pub(crate) fn stop_reading(&mut self, peer: usize) {
+        self.peers[peer].reads = false;
     }
 
     /// Sends bytes that need not be a message.
@@ -177,7 +197,8 @@ impl Peers {
             if now >= deadline {
                 return Ok(None);
             }
-            let readable = self.peers.iter().any(|peer| peer.readable && peer.stream.is_some());
+            let readable =
+                self.peers.iter().any(|peer| peer.readable && peer.reads && peer.stream.is_some());
             let due = self.peers.iter().filter_map(Peer::due).fold(deadline, Instant::min);
             let due = if readable { now } else { due };
             // Rounded up by the system to milliseconds, as a pause may be.
@@ -191,7 +212,7 @@ impl Peers {
                 self.peers[token.0].readable = true;
             }
             for number in 0..self.peers.len() {
-                if self.peers[number].readable {
+                if self.peers[number].readable && self.peers[number].reads {
                     self.read(number)?;
                 }
             }
@@ -232,6 +253,7 @@ impl Peer {
             reader: FrameReader::new(Message::max_frame(&torrent.geometry)),
             body: None,
             readable: false,
+            reads: true,
             cut: Cut::Whole,
             unsent: VecDeque::new(),
             write_at: Instant::now(),

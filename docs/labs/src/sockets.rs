@@ -286,6 +286,11 @@ impl Tcp {
         }
     }
 
+    /// The socket, for a loop that waits for several.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.0
+    }
+
     /// Closes the connection with a reset, as a client does that crashes with unread data.
     pub(crate) fn reset(self) -> io::Result<()> {
         socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO))

@@ -13,6 +13,7 @@ mod rarest_first;
 mod simulate;
 mod streams;
 mod texts;
+mod tit_for_tat;
 mod tracker;
 
 use std::fmt::Write;
@@ -105,6 +106,16 @@ const LABS: &[Lab] = &[
         title: "The whole file, rarest first",
         takes: Takes::Program,
         parts: &[rarest_first::CHECKS],
+        programs: &[],
+        waits: true,
+        key: None,
+    },
+    Lab {
+        number: 9,
+        name: "tit-for-tat",
+        title: "Tit-for-tat",
+        takes: Takes::Program,
+        parts: &[tit_for_tat::CHECKS],
         programs: &[],
         waits: true,
         key: None,

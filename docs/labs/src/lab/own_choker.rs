@@ -279,7 +279,7 @@ fn ask(
 
 fn no_answer(program: &mut Conversation, silence: Silence, time: Duration) -> Stop {
     let (got, hint) = match silence {
-        Silence::TooLate => (format!("no line in {time:?}"), hints::FLUSH),
+        Silence::TooLate => (format!("no line in {time:?}"), hints::FLUSH_ANSWERS),
         Silence::Ended => match program.running().ended() {
             Ok(Some(status)) => (format!("the program has ended ({status})"), hints::LINE_BY_LINE),
             Ok(None) => ("it has closed its stdin or stdout".to_owned(), hints::LINE_BY_LINE),

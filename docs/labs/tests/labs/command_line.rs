@@ -25,7 +25,7 @@ fn list_names_the_labs_with_their_points() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected: [Vec<_>; 8] = [
+    let expected: [Vec<_>; 9] = [
         vec!["lab", "name", "points", "checks", "title"],
         vec!["1", "datagrams", "15", "10", "Datagrams"],
         vec!["2", "streams", "20", "15", "Streams"],
@@ -34,6 +34,7 @@ fn list_names_the_labs_with_their_points() {
         vec!["6", "tracker", "20", "15", "A", "tracker"],
         vec!["7", "a-peer", "20", "14", "A", "peer,", "byte", "by", "byte"],
         vec!["8", "rarest-first", "20", "14", "The", "whole", "file,", "rarest", "first"],
+        vec!["9", "tit-for-tat", "20", "13", "Tit-for-tat"],
     ];
     assert_eq!(rows[..expected.len()], expected);
 }

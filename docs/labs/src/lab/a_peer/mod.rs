@@ -383,6 +383,12 @@ fn any_order(context: &mut Context<'_>) -> Result<(), Stop> {
         requests.reverse();
         rng.shuffle(&mut requests[1..]);
         for block in requests {
+            if block.piece().get() != MIDDLE || block.length() < 2 {
+                let expected = format!("requests for the blocks of piece {MIDDLE}");
+                let (piece, begin, length) = (block.piece(), block.begin(), block.length());
+                let got = format!("one for {length} bytes at {begin} of piece {piece}");
+                return Err(Failure::new(expected, got).hint(hints::BLOCKS).into());
+            }
             // The same place of another piece, and ranges that no one requests.
             session.peers.send(PEER, &garbage(MIDDLE - 1, block.begin(), block.length()));
             session.peers.send(PEER, &garbage(MIDDLE, block.begin() + 1, block.length() - 1));
