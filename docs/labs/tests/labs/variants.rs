@@ -603,16 +603,19 @@ const TIT_FOR_TAT: &[Variant] = &[
 ];
 
 #[test]
+#[ignore = "takes minutes: .ci/full"]
 fn each_broken_variant_of_lab_9_loses_the_points_of_one_check() {
     check_all("tit-for-tat", "09_tit_for_tat.py", TIT_FOR_TAT);
 }
 
 #[test]
+#[ignore = "takes minutes: .ci/full"]
 fn each_broken_variant_of_lab_8_loses_the_points_of_one_check() {
     check_all("rarest-first", "08_rarest_first.py", RAREST_FIRST);
 }
 
 #[test]
+#[ignore = "takes minutes: .ci/full"]
 fn each_broken_variant_of_lab_7_loses_the_points_of_one_check() {
     check_all("a-peer", "07_a_peer.py", A_PEER);
 }
