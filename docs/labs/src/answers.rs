@@ -22,6 +22,16 @@ pub(crate) struct Answers {
 /// The right numbers, by their names.
 pub(crate) type Key = BTreeMap<String, f64>;
 
+/// How far from the key an answer may be, as a part of it: a number that is computed, since the student
+/// rounds;
+pub(crate) const FORMULA: f64 = 0.01;
+
+/// one that `peer simulate` measures, which prints four digits;
+pub(crate) const SIMULATED: f64 = 0.02;
+
+/// and a whole number.
+pub(crate) const EXACT: f64 = 0.0;
+
 /// Far more than the longest file of answers has.
 const MAX_BYTES: u64 = 64 << 10;
 
@@ -81,6 +91,11 @@ impl Answers {
             Failure::new(format!("a line \"{name} = NUMBER\""), got).hint(hints::ANSWER_LINE).into()
         })
     }
+}
+
+/// A key for staff, as a file of answers.
+pub(crate) fn lines(key: &Key) -> String {
+    key.iter().map(|(name, number)| format!("{name} = {number}\n")).collect()
 }
 
 /// The failure of a wrong answer. It does not say which one is right: the next try would not be the

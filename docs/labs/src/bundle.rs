@@ -4,8 +4,8 @@
 //! as it was built, with those of the workspace that the lab's checks run. It has no solutions.
 
 use std::env;
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Cursor, Seek, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -31,10 +31,10 @@ pub(crate) fn bundle(options: &Bundle) -> Result<()> {
     let lab = options.lab;
     let is_run = lab.takes == Takes::Program;
     ensure!(is_run, "{}: answers are graded, not a program; a bundle is for programs", lab.name);
+    let mut zip = Cursor::new(Vec::new());
+    write(&mut zip, lab, options.program.as_deref())?;
     let file = &options.output;
-    let writing = || format!("write {}", file.display());
-    let created = File::create(file).with_context(writing)?;
-    write(created, lab, options.program.as_deref()).with_context(writing)
+    fs::write(file, zip.into_inner()).with_context(|| format!("write {}", file.display()))
 }
 
 fn write(to: impl Write + Seek, lab: &Lab, program: Option<&str>) -> Result<()> {

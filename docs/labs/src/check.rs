@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::answers::{Answers, Key};
+use crate::answers::Answers;
 use crate::conversation::Conversation;
 use crate::hints;
 use crate::process::{Captured, KEPT, Running};
@@ -26,9 +26,23 @@ pub(crate) struct Check {
     pub(crate) points: u32,
     /// Where the book, or a specification, says so.
     pub(crate) section: &'static str,
-    /// Nothing in the check waits longer.
-    pub(crate) limit: Duration,
     pub(crate) run: fn(&mut Context<'_>) -> Result<(), Stop>,
+}
+
+/// A check waits for a program no longer than this, so that a whole lab takes less than two minutes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+impl Check {
+    /// A row of a lab's table.
+    pub(crate) const fn new(
+        id: &'static str,
+        points: u32,
+        section: &'static str,
+        name: &'static str,
+        run: fn(&mut Context<'_>) -> Result<(), Stop>,
+    ) -> Self {
+        Self { id, name, points, section, run }
+    }
 }
 
 /// What a check gets: what was handed in, a folder, random numbers from the student's seed, a deadline.
@@ -84,9 +98,8 @@ impl<'a> Context<'a> {
         student: &'a str,
         folder: &'a Path,
         rng: Rng,
-        limit: Duration,
     ) -> Self {
-        let (deadline, stderr) = (Instant::now() + limit, Vec::new());
+        let (deadline, stderr) = (Instant::now() + LIMIT, Vec::new());
         Self { submission, student, folder, rng, deadline, stderr }
     }
 
@@ -103,11 +116,6 @@ impl<'a> Context<'a> {
             Submission::Answers(answers) => answers,
             Submission::Program(_) => unreachable!("the grader takes what the lab takes"),
         }
-    }
-
-    /// Compares the answers with the key.
-    pub(crate) fn judge(&self, key: &Key, tolerance: f64) -> Result<(), Stop> {
-        self.answers().judge(key, tolerance)
     }
 
     /// This long from now, but not beyond the time limit of the check.
@@ -196,33 +204,17 @@ impl<'a> Context<'a> {
 
     /// Starts `PROGRAM ROLE PORT` and waits until UDP datagrams reach it.
     pub(crate) fn udp_server(&mut self, role: &str) -> Result<Server, Stop> {
-        let mut server = self.server(role)?;
+        let mut server = self.server(&[role], &[])?;
         let until = self.within(START);
         let ready = sockets::udp_ready(server.port, until, || server.running.ended())?;
         if ready { Ok(server) } else { Err(server.not_ready("receives UDP datagrams")?) }
     }
 
-    /// Starts `PROGRAM ROLE PORT`; [`sockets::connect`] waits until it accepts connections, so that
-    /// the first connection is one of the check.
-    pub(crate) fn tcp_server(&mut self, role: &str) -> Result<Server, Stop> {
-        self.server(role)
-    }
-
-    fn server(&mut self, role: &str) -> Result<Server, Stop> {
-        self.tcp_server_with(&[role])
-    }
-
-    /// Starts a server with these arguments and its port as the last one.
-    pub(crate) fn tcp_server_with(&mut self, arguments: &[&str]) -> Result<Server, Stop> {
+    /// Starts a server with a free port between these arguments. Whoever connects waits until it accepts
+    /// connections ([`sockets::connect`]), so that the first connection is one of the check.
+    pub(crate) fn server(&mut self, before: &[&str], after: &[&str]) -> Result<Server, Stop> {
         let port = sockets::free_port()?;
-        let running = self.start(&[arguments, &[&port.to_string()]].concat(), "")?;
-        Ok(Server { running, port })
-    }
-
-    /// Starts `PROGRAM PORT INTERVAL`, in seconds; the first request waits until it accepts connections.
-    pub(crate) fn tracker(&mut self, interval: u64) -> Result<Server, Stop> {
-        let port = sockets::free_port()?;
-        let running = self.start(&[&port.to_string(), &interval.to_string()], "")?;
+        let running = self.start(&[before, &[&port.to_string()], after].concat(), "")?;
         Ok(Server { running, port })
     }
 

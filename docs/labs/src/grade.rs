@@ -29,7 +29,7 @@ const MAX_WORKERS: usize = 4;
 /// The exit code after Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// Runs the checks that were asked for; each starts the program anew, in a folder of its own.
+/// Runs the checks that were asked for; each starts the program again, in its own folder.
 ///
 /// # Errors
 /// On wrong usage, and when the grader itself cannot go on.
@@ -99,7 +99,7 @@ fn run(
     fs::create_dir(&folder).with_context(doing)?;
     let began = Instant::now();
     let rng = Rng::with_seed(seed(student, check.id));
-    let mut context = Context::new(submission, student, &folder, rng, check.limit);
+    let mut context = Context::new(submission, student, &folder, rng);
     let trouble = match (check.run)(&mut context) {
         Ok(()) => None,
         Err(Stop::Failed(failure)) => Some(Trouble { failure, stderr: context.stderr() }),

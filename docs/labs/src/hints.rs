@@ -211,7 +211,7 @@ pub(crate) const FIVE: &str = "count only neighbors that are interested: four by
 pub(crate) const TOP_FOUR: &str = "sort the interested neighbors by the bytes of requested blocks that each \
     sent in the last round, most first, and unchoke the first four";
 
-pub(crate) const LAST_ROUND: &str = "count anew in every round: a sum over all rounds rewards what was long \
+pub(crate) const LAST_ROUND: &str = "start the count again in every round: a sum over all rounds rewards what was long \
     ago";
 
 pub(crate) const AT_ROUNDS: &str = "between rounds choke no neighbor that is interested; plan the next round \
@@ -315,7 +315,7 @@ pub(crate) const REFRESH: &str = "each announce, not only the first, renews the 
 pub(crate) const NUMWANT: &str = "50 without numwant or if it is negative, at most 200, and never \
     the same peer twice";
 
-pub(crate) const RANDOM_SUBSET: &str = "draw the peers anew for each answer, each subset with the \
+pub(crate) const RANDOM_SUBSET: &str = "draw new peers for each answer, each subset with the \
     same chance: random.sample() in Python";
 
 pub(crate) const FAILURE_REASON: &str = "BEP 3: status 200, and a dictionary with the key failure \

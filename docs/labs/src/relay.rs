@@ -14,7 +14,7 @@ use crate::check::show;
 use crate::seed::seed;
 use crate::sockets::Udp;
 
-/// How a link treats datagrams, drawn anew for each.
+/// How a link treats datagrams; each is drawn by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Link {
     /// The probability that a datagram is lost, in each direction.

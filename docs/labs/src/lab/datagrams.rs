@@ -10,89 +10,19 @@ use crate::process::Running;
 use crate::sockets::Udp;
 
 const SECTION: &str = "Kurose & Ross 2.7.1";
-const LIMIT: Duration = Duration::from_secs(10);
 
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        id: "upper",
-        name: "the server answers each text in upper case",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: upper,
-    },
-    Check {
-        id: "unicode",
-        name: "letters outside ASCII too are changed to upper case",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: unicode,
-    },
-    Check {
-        id: "empty",
-        name: "an empty datagram is answered by an empty one",
-        points: 1,
-        section: "Kurose & Ross 3.3",
-        limit: LIMIT,
-        run: empty,
-    },
-    Check {
-        id: "size",
-        name: "2048 bytes are answered whole, and a longer datagram does no harm",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: size,
-    },
-    Check {
-        id: "not-text",
-        name: "the server survives bytes that are not UTF-8",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: not_text,
-    },
-    Check {
-        id: "two-clients",
-        name: "two clients at once each get their own answers",
-        points: 2,
-        section: "Kurose & Ross 3.2",
-        limit: LIMIT,
-        run: two_clients,
-    },
-    Check {
-        id: "client-sends",
-        name: "the client sends the line, without its end, in one datagram",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: client_sends,
-    },
-    Check {
-        id: "client-prints",
-        name: "the client prints the reply",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: client_prints,
-    },
-    Check {
-        id: "no-server",
-        name: "a client without a server ends with a message",
-        points: 1,
-        section: "Kurose & Ross 2.7.1 and 3.3",
-        limit: LIMIT,
-        run: no_server,
-    },
-    Check {
-        id: "wrong-sender",
-        name: "the client does not take a stranger's datagram for the reply",
-        points: 1,
-        section: "Kurose & Ross 3.2",
-        limit: LIMIT,
-        run: wrong_sender,
-    },
+    Check::new("upper", 2, SECTION, "the server answers each text in upper case", upper),
+    Check::new("unicode", 1, SECTION, "letters outside ASCII too are changed to upper case", unicode),
+    Check::new("empty", 1, "Kurose & Ross 3.3", "an empty datagram is answered by an empty one", empty),
+    Check::new("size", 2, SECTION, "2048 bytes are answered whole, and a longer datagram does no harm", size),
+    Check::new("not-text", 1, SECTION, "the server survives bytes that are not UTF-8", not_text),
+    Check::new("two-clients", 2, "Kurose & Ross 3.2", "two clients at once each get their own answers", two_clients),
+    Check::new("client-sends", 2, SECTION, "the client sends the line, without its end, in one datagram", client_sends),
+    Check::new("client-prints", 2, SECTION, "the client prints the reply", client_prints),
+    Check::new("no-server", 1, "Kurose & Ross 2.7.1 and 3.3", "a client without a server ends with a message", no_server),
+    Check::new("wrong-sender", 1, "Kurose & Ross 3.2", "the client does not take a stranger's datagram for the reply", wrong_sender),
 ];
 
 fn upper(context: &mut Context<'_>) -> Result<(), Stop> {

@@ -1,12 +1,10 @@
 //! Lab 10, Distribution time: the bounds of Kurose & Ross 2.5, the simulator, a real swarm.
 
-use std::time::Duration;
-
 use common::geometry::Geometry;
 use fastrand::Rng;
 use peer::demo::{CHUNK_SIZE, Ledger, SAMPLE_LENGTH, Setup};
 
-use crate::answers::{Key, wrong};
+use crate::answers::{EXACT, FORMULA, Key, SIMULATED, lines, wrong};
 use crate::check::{Check, Context, Stop};
 use crate::hints;
 use crate::lab::simulate::simulate;
@@ -14,55 +12,19 @@ use crate::seed::bytes;
 
 const SECTION: &str = "Kurose & Ross 2.5";
 
-/// For the longest simulation on a slow machine; no student's program is waited for.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Of what is computed: the student rounds.
-const FORMULA: f64 = 0.01;
-
-/// Of what the simulator measures: it prints four digits, and 2 % is less than the difference
-/// between two seeds.
-const SIMULATED: f64 = 0.02;
-
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    check("client-server", 2, "the bound of client-server for three N", |context| {
-        context.judge(&formula(context, &["cs"]), FORMULA)
-    }),
-    check("p2p-low", 1, "the bound of P2P with slow peers for three N", |context| {
-        context.judge(&formula(context, &["p2p-low"]), FORMULA)
-    }),
-    check("p2p-medium", 1, "the bound of P2P with faster peers for three N", |context| {
-        context.judge(&formula(context, &["p2p-medium"]), FORMULA)
-    }),
-    check("p2p-high", 1, "the bound of P2P with u = d for three N", |context| {
-        context.judge(&formula(context, &["p2p-high"]), FORMULA)
-    }),
-    check("server-limits", 1, "from which N on the server limits client-server", |context| {
-        context.judge(&formula(context, &["server-limits-from"]), 0.0)
-    }),
-    check("simulated", 3, "the simulator's times for two N", |context| {
-        context.judge(&simulated(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("few-chunks", 2, "the simulator's time with 8 chunks", |context| {
-        context.judge(&few_chunks(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("in-order", 1, "the simulator's time with chunks in order", |context| {
-        context.judge(&in_order(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("swarm-bound", 1, "the bound of the real swarm", |context| {
-        context.judge(&swarm_bound(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("swarm-measured", 2, "the time of the real swarm", swarm_measured),
+    Check::new("client-server", 2, SECTION, "the bound of client-server for three N", |context| judge(context, |numbers| formula(numbers, "cs"), FORMULA)),
+    Check::new("p2p-low", 1, SECTION, "the bound of P2P with slow peers for three N", |context| judge(context, |numbers| formula(numbers, "p2p-low"), FORMULA)),
+    Check::new("p2p-medium", 1, SECTION, "the bound of P2P with faster peers for three N", |context| judge(context, |numbers| formula(numbers, "p2p-medium"), FORMULA)),
+    Check::new("p2p-high", 1, SECTION, "the bound of P2P with u = d for three N", |context| judge(context, |numbers| formula(numbers, "p2p-high"), FORMULA)),
+    Check::new("server-limits", 1, SECTION, "from which N on the server limits client-server", |context| judge(context, |numbers| formula(numbers, "server-limits-from"), EXACT)),
+    Check::new("simulated", 3, SECTION, "the simulator's times for two N", |context| judge(context, simulated, SIMULATED)),
+    Check::new("few-chunks", 2, SECTION, "the simulator's time with 8 chunks", |context| judge(context, few_chunks, SIMULATED)),
+    Check::new("in-order", 1, SECTION, "the simulator's time with chunks in order", |context| judge(context, in_order, SIMULATED)),
+    Check::new("swarm-bound", 1, SECTION, "the bound of the real swarm", |context| judge(context, swarm_bound, SIMULATED)),
+    Check::new("swarm-measured", 2, SECTION, "the time of the real swarm", swarm_measured),
 ];
-
-const fn check(
-    id: &'static str,
-    points: u32,
-    name: &'static str,
-    run: fn(&mut Context<'_>) -> Result<(), Stop>,
-) -> Check {
-    Check { id, name, points, section: SECTION, limit: LIMIT, run }
-}
 
 /// The numbers of a student, each from one byte of a hash of the ID, as in the starter.
 struct Numbers {
@@ -105,15 +67,20 @@ pub(crate) fn key(student: &str) -> String {
     for more in [simulated, few_chunks, in_order, swarm_bound] {
         key.extend(more(&numbers));
     }
-    let lines = key.iter().map(|(name, number)| format!("{name} = {number}\n"));
-    lines.collect::<String>() + "# swarm-measured: from swarm-bound to twice as much\n"
+    lines(&key) + "# swarm-measured: from swarm-bound to twice as much\n"
+}
+
+fn judge(
+    context: &Context<'_>,
+    key: impl FnOnce(&Numbers) -> Key,
+    tolerance: f64,
+) -> Result<(), Stop> {
+    context.answers().judge(&key(&Numbers::of(context.student)), tolerance)
 }
 
 /// The formulas whose names begin so.
-fn formula(context: &Context<'_>, begins: &[&str]) -> Key {
-    let mut key = formulas(&Numbers::of(context.student));
-    key.retain(|name, _| begins.iter().any(|begin| name.starts_with(begin)));
-    key
+fn formula(numbers: &Numbers, begins: &str) -> Key {
+    formulas(numbers).into_iter().filter(|(name, _)| name.starts_with(begins)).collect()
 }
 
 fn formulas(numbers: &Numbers) -> Key {

@@ -13,7 +13,6 @@ use crate::lab::texts::{words, words_with_umlaut};
 use crate::sockets::{End, Tcp};
 
 const SECTION: &str = "Kurose & Ross 2.7.2 and 3.5";
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// The longest message that a server must answer.
 const LONGEST: u32 = 65_536;
@@ -21,83 +20,21 @@ const LONGEST: u32 = 65_536;
 /// The bytes of the length.
 const PREFIX: usize = 4;
 
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        id: "message",
-        name: "the framed server answers a message with a message in upper case",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: message,
-    },
-    Check {
-        id: "cuts",
-        name: "a message may arrive cut at any byte",
-        points: 3,
-        section: SECTION,
-        limit: LIMIT,
-        run: cuts,
-    },
-    Check {
-        id: "together",
-        name: "messages that arrive together are all answered, in order",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: together,
-    },
-    Check {
-        id: "empty-message",
-        name: "an empty message is answered by an empty one",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: empty_message,
-    },
-    Check {
-        id: "longest",
-        name: "a message of 65,536 bytes is answered whole",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: longest,
-    },
-    Check {
-        id: "oversize",
-        name: "the server closes the connection when a message is longer",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: oversize,
-    },
-    Check {
-        id: "two-clients",
-        name: "a client that waits in the middle of a message does not stop the others",
-        points: 1,
-        section: "Kurose & Ross 2.7.2",
-        limit: LIMIT,
-        run: two_clients,
-    },
-    Check {
-        id: "half-close",
-        name: "what a client sent before it ended its sending side is answered",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: half_close,
-    },
-    Check {
-        id: "leaves",
-        name: "the server survives clients that leave in the middle of a message",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: leaves,
-    },
+    Check::new("message", 1, SECTION, "the framed server answers a message with a message in upper case", message),
+    Check::new("cuts", 3, SECTION, "a message may arrive cut at any byte", cuts),
+    Check::new("together", 2, SECTION, "messages that arrive together are all answered, in order", together),
+    Check::new("empty-message", 1, SECTION, "an empty message is answered by an empty one", empty_message),
+    Check::new("longest", 1, SECTION, "a message of 65,536 bytes is answered whole", longest),
+    Check::new("oversize", 1, SECTION, "the server closes the connection when a message is longer", oversize),
+    Check::new("two-clients", 1, "Kurose & Ross 2.7.2", "a client that waits in the middle of a message does not stop the others", two_clients),
+    Check::new("half-close", 1, SECTION, "what a client sent before it ended its sending side is answered", half_close),
+    Check::new("leaves", 1, SECTION, "the server survives clients that leave in the middle of a message", leaves),
 ];
 
 fn message(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let mut connection = open(context, &mut server)?;
     for _ in 0..2 {
         // The length counts bytes, not characters.
@@ -111,7 +48,7 @@ fn message(context: &mut Context<'_>) -> Result<(), Stop> {
 fn cuts(context: &mut Context<'_>) -> Result<(), Stop> {
     /// Long enough for the server to receive the first part alone.
     const PAUSE: Duration = Duration::from_millis(15);
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let mut connection = open(context, &mut server)?;
     let text = words(&mut context.rng);
     let bytes = framed(&text);
@@ -136,7 +73,7 @@ fn cuts(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn together(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let mut connection = open(context, &mut server)?;
     let texts = [(); 3].map(|()| words(&mut context.rng));
     let bytes: Vec<u8> = texts.iter().flat_map(|text| framed(text)).collect();
@@ -150,7 +87,7 @@ fn together(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn empty_message(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let mut connection = open(context, &mut server)?;
     connection.send(&framed(""), context.within(ANSWER))?;
     answer(context, &mut server, &mut connection, "", hints::EMPTY_MESSAGE)?;
@@ -159,7 +96,7 @@ fn empty_message(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn longest(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let mut connection = open(context, &mut server)?;
     let text: String = (0..LONGEST).map(|_| context.rng.lowercase()).collect();
     connection.send(&framed(&text), context.within(ANSWER))?;
@@ -167,7 +104,7 @@ fn longest(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn oversize(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     for length in [LONGEST + 1, u32::MAX] {
         let mut connection = open(context, &mut server)?;
         connection.send(&length.to_be_bytes(), context.within(ANSWER))?;
@@ -183,7 +120,7 @@ fn oversize(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn two_clients(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let text = words(&mut context.rng);
     let bytes = framed(&text);
     let (first, rest) = bytes.split_at(bytes.len() - 1);
@@ -195,7 +132,7 @@ fn two_clients(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn half_close(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let mut connection = open(context, &mut server)?;
     let text = words(&mut context.rng);
     connection.send(&framed(&text), context.within(ANSWER))?;
@@ -211,7 +148,7 @@ fn half_close(context: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn leaves(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("framed-server")?;
+    let mut server = context.server(&["framed-server"], &[])?;
     let bytes = framed("a message that does not arrive");
     for sent in [&bytes[..2], &bytes[..PREFIX], &bytes[..20]] {
         let mut closes = open(context, &mut server)?;

@@ -1,60 +1,23 @@
 //! Lab 11, Free riders, the missing piece, clustering: formulas and the simulator.
 
-use std::time::Duration;
-
-use crate::answers::Key;
+use crate::answers::{FORMULA, Key, SIMULATED, lines};
 use crate::check::{Check, Context, Stop};
 use crate::lab::simulate::simulate;
 use crate::seed::bytes;
 
 const SECTION: &str = "Kurose & Ross 2.5";
 
-/// For the longest simulation on a slow machine; no student's program is waited for.
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Of what is computed: the student rounds.
-const FORMULA: f64 = 0.01;
-
-/// Of what the simulator measures, which prints four digits.
-const SIMULATED: f64 = 0.02;
-
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    check("rider-formula", 3, "what a free rider gets, by formula", |context| {
-        context.judge(&rider_formula(&Numbers::of(context.student)), FORMULA)
-    }),
-    check("rider-simulated", 2, "what a free rider gets in the simulator", |context| {
-        context.judge(&rider_simulated(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("crowd-formula", 2, "the mean time of a crowd with riders, by formula", |context| {
-        context.judge(&crowd_formula(&Numbers::of(context.student)), FORMULA)
-    }),
-    check("crowd-simulated", 2, "the crowd in the simulator", |context| {
-        context.judge(&crowd_simulated(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("missing-formula", 2, "how a swarm without a piece grows, by formula", |context| {
-        context.judge(&missing_formula(&Numbers::of(context.student)), FORMULA)
-    }),
-    check("missing-simulated", 2, "how it grows in the simulator", |context| {
-        context.judge(&missing_simulated(&Numbers::of(context.student)), SIMULATED)
-    }),
-    check("clusters", 1, "with whom fast peers trade if the seed is fast", |context| {
-        context.judge(&clustering(&Numbers::of(context.student), "fast-seed", &[]), SIMULATED)
-    }),
-    check("no-clusters", 1, "with whom fast peers trade if the seed is slow", |context| {
-        context.judge(&clustering(&Numbers::of(context.student), "slow-seed", SLOW), SIMULATED)
-    }),
+    Check::new("rider-formula", 3, SECTION, "what a free rider gets, by formula", |context| judge(context, rider_formula, FORMULA)),
+    Check::new("rider-simulated", 2, SECTION, "what a free rider gets in the simulator", |context| judge(context, rider_simulated, SIMULATED)),
+    Check::new("crowd-formula", 2, SECTION, "the mean time of a crowd with riders, by formula", |context| judge(context, crowd_formula, FORMULA)),
+    Check::new("crowd-simulated", 2, SECTION, "the crowd in the simulator", |context| judge(context, crowd_simulated, SIMULATED)),
+    Check::new("missing-formula", 2, SECTION, "how a swarm without a piece grows, by formula", |context| judge(context, missing_formula, FORMULA)),
+    Check::new("missing-simulated", 2, SECTION, "how it grows in the simulator", |context| judge(context, missing_simulated, SIMULATED)),
+    Check::new("clusters", 1, SECTION, "which peers fast ones trade with if the seed is fast", |context| judge(context, fast_seed, SIMULATED)),
+    Check::new("no-clusters", 1, SECTION, "which peers fast ones trade with if the seed is slow", |context| judge(context, slow_seed, SIMULATED)),
 ];
-
-const SLOW: &[(&str, &str)] = &[("seed-upload", "20KB")];
-
-const fn check(
-    id: &'static str,
-    points: u32,
-    name: &'static str,
-    run: fn(&mut Context<'_>) -> Result<(), Stop>,
-) -> Check {
-    Check { id, name, points, section: SECTION, limit: LIMIT, run }
-}
 
 /// The numbers of a student, each from one byte of a hash of the ID, as in the starter.
 struct Numbers {
@@ -86,8 +49,7 @@ impl Numbers {
 /// What a student is to find, for staff.
 pub(crate) fn key(student: &str) -> String {
     let numbers = Numbers::of(student);
-    let mut key = clustering(&numbers, "fast-seed", &[]);
-    key.extend(clustering(&numbers, "slow-seed", SLOW));
+    let mut key = Key::new();
     for more in [
         rider_formula,
         rider_simulated,
@@ -95,10 +57,20 @@ pub(crate) fn key(student: &str) -> String {
         crowd_simulated,
         missing_formula,
         missing_simulated,
+        fast_seed,
+        slow_seed,
     ] {
         key.extend(more(&numbers));
     }
-    key.iter().map(|(name, number)| format!("{name} = {number}\n")).collect()
+    lines(&key)
+}
+
+fn judge(
+    context: &Context<'_>,
+    key: impl FnOnce(&Numbers) -> Key,
+    tolerance: f64,
+) -> Result<(), Stop> {
+    context.answers().judge(&key(&Numbers::of(context.student)), tolerance)
 }
 
 fn named<const N: usize>(numbers: [(&str, f64); N]) -> Key {
@@ -160,6 +132,15 @@ fn missing_simulated(numbers: &Numbers) -> Key {
         ("missing-sim", growth(&[leave])),
         ("missing-sim-stays", growth(&[leave, ("stays", "1.5")])),
     ])
+}
+
+fn fast_seed(numbers: &Numbers) -> Key {
+    clustering(numbers, "fast-seed", &[])
+}
+
+/// As slow as a slow peer.
+fn slow_seed(numbers: &Numbers) -> Key {
+    clustering(numbers, "slow-seed", &[("seed-upload", "20KB")])
 }
 
 fn clustering(numbers: &Numbers, name: &str, parameters: &[(&str, &str)]) -> Key {

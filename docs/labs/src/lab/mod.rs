@@ -185,12 +185,11 @@ pub(crate) fn list() -> String {
 mod tests {
     use std::collections::BTreeSet;
     use std::fs;
-    use std::time::Duration;
 
     use super::*;
 
     #[test]
-    fn every_check_has_an_id_of_its_own_a_point_and_at_most_ten_seconds() {
+    fn every_check_has_an_id_of_its_own_and_a_point() {
         for lab in LABS {
             let ids: BTreeSet<_> = lab.checks().map(|check| check.id).collect();
             assert_eq!(ids.len(), lab.checks().count(), "{}", lab.name);
@@ -198,7 +197,7 @@ mod tests {
                 // The id is also the name of a folder.
                 let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
                 assert!(check.id.chars().all(plain), "{}", check.id);
-                assert!(check.points > 0 && check.limit <= Duration::from_secs(10), "{}", check.id);
+                assert!(check.points > 0, "{}", check.id);
             }
         }
     }

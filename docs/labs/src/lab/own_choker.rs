@@ -16,26 +16,17 @@ use crate::conversation::{Conversation, Silence};
 use crate::hints;
 
 const SECTION: &str = "Kurose & Ross 2.5";
-const LIMIT: Duration = Duration::from_secs(10);
 
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    check("answers", 2, "answers each question with a line, and ends when stdin does", answers),
-    check("known-peers", 2, "names only candidates, each once, with shares in range", known_peers),
-    check("no-candidates", 1, "answers a question without candidates", no_candidates),
-    check("in-time", 1, "answers within 10 ms when there are 55 candidates", in_time),
-    check("as-a-seed", 1, "serves an interested neighbor when it is a seed", as_a_seed),
-    check("beats-free-rider", 5, "free riders among its peers complete later", beats_free_rider),
-    check("performance", 3, "a swarm of it takes at most 1.3 times the bound", performance),
+    Check::new("answers", 2, SECTION, "answers each question with a line, and ends when stdin does", answers),
+    Check::new("known-peers", 2, SECTION, "names only candidates, each once, with shares in range", known_peers),
+    Check::new("no-candidates", 1, SECTION, "answers a question without candidates", no_candidates),
+    Check::new("in-time", 1, SECTION, "answers within 10 ms when there are 55 candidates", in_time),
+    Check::new("as-a-seed", 1, SECTION, "serves an interested neighbor when it is a seed", as_a_seed),
+    Check::new("beats-free-rider", 5, SECTION, "free riders among its peers complete later", beats_free_rider),
+    Check::new("performance", 3, SECTION, "a swarm of it takes at most 1.3 times the bound", performance),
 ];
-
-const fn check(
-    id: &'static str,
-    points: u32,
-    name: &'static str,
-    run: fn(&mut Context<'_>) -> Result<(), Stop>,
-) -> Check {
-    Check { id, name, points, section: SECTION, limit: LIMIT, run }
-}
 
 /// Rounds that a program is asked about, one after another.
 const ROUNDS: u32 = 20;

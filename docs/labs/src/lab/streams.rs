@@ -11,67 +11,25 @@ use crate::process::Running;
 use crate::sockets::{self, End, Tcp, accept, connect};
 
 const SECTION: &str = "Kurose & Ross 2.7.2";
-const LIMIT: Duration = Duration::from_secs(10);
 
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        id: "sentence",
-        name: "the server answers a sentence in upper case",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: sentence,
-    },
-    Check {
-        id: "next-client",
-        name: "the server serves one client after another, also after one that sends nothing",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: next_client,
-    },
-    Check {
-        id: "client-sends",
-        name: "the client connects and sends the sentence",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: client_sends,
-    },
-    Check {
-        id: "client-prints",
-        name: "the client prints the reply",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: client_prints,
-    },
-    Check {
-        id: "no-server",
-        name: "a client that cannot connect ends with a message",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: no_server,
-    },
-    Check {
-        id: "no-reply",
-        name: "the client notices that the server closed without a reply",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: no_reply,
-    },
+    Check::new("sentence", 2, SECTION, "the server answers a sentence in upper case", sentence),
+    Check::new("next-client", 1, SECTION, "the server serves one client after another, also after one that sends nothing", next_client),
+    Check::new("client-sends", 1, SECTION, "the client connects and sends the sentence", client_sends),
+    Check::new("client-prints", 2, SECTION, "the client prints the reply", client_prints),
+    Check::new("no-server", 1, SECTION, "a client that cannot connect ends with a message", no_server),
+    Check::new("no-reply", 1, SECTION, "the client notices that the server closed without a reply", no_reply),
 ];
 
 fn sentence(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("server")?;
+    let mut server = context.server(&["server"], &[])?;
     let text = words_with_umlaut(&mut context.rng);
     exchange(context, &mut server, &text, hints::DECODE_BEFORE_UPPER)
 }
 
 fn next_client(context: &mut Context<'_>) -> Result<(), Stop> {
-    let mut server = context.tcp_server("server")?;
+    let mut server = context.server(&["server"], &[])?;
     let [first, second, third, fourth] = [(); 4].map(|()| words(&mut context.rng));
     exchange(context, &mut server, &first, hints::SERVE_AGAIN)?;
     exchange(context, &mut server, &second, hints::SERVE_AGAIN)?;

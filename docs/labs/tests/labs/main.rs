@@ -10,7 +10,6 @@ mod command_line;
 mod grader;
 mod hostile;
 mod our_programs;
-mod peer;
 mod references;
 mod sheets;
 mod variants;

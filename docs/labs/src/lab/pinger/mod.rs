@@ -16,73 +16,16 @@ use crate::relay::{Link, milliseconds};
 use output::Line;
 use run::{ATTEMPTS, Run, TIMEOUT, run};
 
-const LIMIT: Duration = Duration::from_secs(10);
-
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        id: "replies",
-        name: "sixty pings over a good link are answered, one right after the other",
-        points: 2,
-        section: "Kurose & Ross 2.7.1",
-        limit: LIMIT,
-        run: replies,
-    },
-    Check {
-        id: "rtt",
-        name: "the RTTs are those of the link, also after a retransmission",
-        points: 3,
-        section: "Kurose & Ross 3.5.3",
-        limit: LIMIT,
-        run: rtt,
-    },
-    Check {
-        id: "timeout",
-        name: "the program waits 200 ms for a reply",
-        points: 2,
-        section: "Kurose & Ross 3.4.1",
-        limit: LIMIT,
-        run: timeout,
-    },
-    Check {
-        id: "retransmission",
-        name: "a ping without a reply is sent up to three times, one with a reply is not sent again",
-        points: 3,
-        section: "Kurose & Ross 3.4.1",
-        limit: LIMIT,
-        run: retransmission,
-    },
-    Check {
-        id: "duplicates",
-        name: "a reply that comes twice counts once",
-        points: 2,
-        section: "Kurose & Ross 3.4.1",
-        limit: LIMIT,
-        run: duplicates,
-    },
-    Check {
-        id: "late",
-        name: "a reply to an earlier attempt is a reply",
-        points: 2,
-        section: "Kurose & Ross 3.4.1 and 3.5.3",
-        limit: LIMIT,
-        run: late,
-    },
-    Check {
-        id: "strangers",
-        name: "datagrams that are no replies are ignored, and do not prolong the wait",
-        points: 1,
-        section: "Kurose & Ross 3.2",
-        limit: LIMIT,
-        run: strangers,
-    },
-    Check {
-        id: "summary",
-        name: "the last line agrees with the lines before it and with what was sent",
-        points: 2,
-        section: "Kurose & Ross 3.5.3",
-        limit: LIMIT,
-        run: summary,
-    },
+    Check::new("replies", 2, "Kurose & Ross 2.7.1", "sixty pings over a good link are answered, one right after the other", replies),
+    Check::new("rtt", 3, "Kurose & Ross 3.5.3", "the RTTs are those of the link, also after a retransmission", rtt),
+    Check::new("timeout", 2, "Kurose & Ross 3.4.1", "the program waits 200 ms for a reply", timeout),
+    Check::new("retransmission", 3, "Kurose & Ross 3.4.1", "a ping without a reply is sent up to three times, one with a reply is not sent again", retransmission),
+    Check::new("duplicates", 2, "Kurose & Ross 3.4.1", "a reply that comes twice counts once", duplicates),
+    Check::new("late", 2, "Kurose & Ross 3.4.1 and 3.5.3", "a reply to an earlier attempt is a reply", late),
+    Check::new("strangers", 1, "Kurose & Ross 3.2", "datagrams that are no replies are ignored, and do not prolong the wait", strangers),
+    Check::new("summary", 2, "Kurose & Ross 3.5.3", "the last line agrees with the lines before it and with what was sent", summary),
 ];
 
 /// What a student can find out about the link of `labs relay --student ID`, for staff.

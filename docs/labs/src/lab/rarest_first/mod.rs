@@ -13,129 +13,31 @@ use std::time::Duration;
 use common::geometry::BLOCK_LENGTH;
 use common::wire::Message;
 
-use crate::check::{ANSWER, Check, Context, Failure, Stop};
+use crate::check::{ANSWER, Check, Context, Failure, LIMIT, Stop};
 use crate::hints;
 use crate::torrent::Torrent;
 use order::{PIECES, RUNS};
 use scene::{Answer, Neighbor, Scene, start};
 
-const LIMIT: Duration = Duration::from_secs(10);
 const SECTION: &str = "Kurose & Ross 2.5";
 const BEP_3: &str = "BEP 3, peer protocol";
 
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        id: "one-seed",
-        name: "a file whose last piece is short is downloaded from one seed",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: one_seed,
-    },
-    Check {
-        id: "different-pieces",
-        name: "each peer is asked only for what it has",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: different_pieces,
-    },
-    Check {
-        id: "at-the-same-time",
-        name: "three peers send at the same time, with 5 to 16 requests in flight to each",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: at_the_same_time,
-    },
-    Check {
-        id: "rarest",
-        name: "pieces are begun in the order of their copies",
-        points: 3,
-        section: SECTION,
-        limit: LIMIT,
-        run: rarest,
-    },
-    Check {
-        id: "haves",
-        name: "copies that are told later count",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: haves,
-    },
-    Check {
-        id: "left",
-        name: "the copies of a neighbor that has left do not count",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: left,
-    },
-    Check {
-        id: "random-ties",
-        name: "equally rare pieces are begun in another order in each run",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: random_ties,
-    },
-    Check {
-        id: "in-progress-first",
-        name: "a piece is finished before the next is begun with the same peer",
-        points: 1,
-        section: "BEP 3, piece downloading strategy",
-        limit: LIMIT,
-        run: in_progress_first,
-    },
-    Check {
-        id: "no-duplicates",
-        name: "no block is requested twice without a reason",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: no_duplicates,
-    },
-    Check {
-        id: "choked",
-        name: "what a choke discards is requested from another peer, or later from the same",
-        points: 1,
-        section: BEP_3,
-        limit: LIMIT,
-        run: choked,
-    },
-    Check {
-        id: "leaves",
-        name: "the blocks of a peer that leaves are requested from the others, at once",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: leaves,
-    },
-    Check {
-        id: "never-unchokes",
-        name: "a peer that never unchokes or shakes hands does not delay the others",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: never_unchokes,
-    },
-    Check {
-        id: "silent",
-        name: "the blocks of a peer that sends nothing are requested from the others",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: silent,
-    },
-    Check {
-        id: "false-block",
-        name: "one of three peers lies: the file is complete, and the others stay",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: false_block,
-    },
+    Check::new("one-seed", 2, SECTION, "a file whose last piece is short is downloaded from one seed", one_seed),
+    Check::new("different-pieces", 2, SECTION, "each peer is asked only for what it has", different_pieces),
+    Check::new("at-the-same-time", 2, SECTION, "three peers send at the same time, with 5 to 16 requests in flight to each", at_the_same_time),
+    Check::new("rarest", 3, SECTION, "pieces are begun in the order of their copies", rarest),
+    Check::new("haves", 1, SECTION, "copies that are told later count", haves),
+    Check::new("left", 1, SECTION, "the copies of a neighbor that has left do not count", left),
+    Check::new("random-ties", 2, SECTION, "equally rare pieces are begun in another order in each run", random_ties),
+    Check::new("in-progress-first", 1, "BEP 3, piece downloading strategy", "a piece is finished before the next is begun with the same peer", in_progress_first),
+    Check::new("no-duplicates", 1, SECTION, "no block is requested twice without a reason", no_duplicates),
+    Check::new("choked", 1, BEP_3, "what a choke discards is requested from another peer, or later from the same", choked),
+    Check::new("leaves", 1, SECTION, "the blocks of a peer that leaves are requested from the others, at once", leaves),
+    Check::new("never-unchokes", 1, SECTION, "a peer that never unchokes or shakes hands does not delay the others", never_unchokes),
+    Check::new("silent", 1, SECTION, "the blocks of a peer that sends nothing are requested from the others", silent),
+    Check::new("false-block", 1, SECTION, "one of three peers lies: the file is complete, and the others stay", false_block),
 ];
 
 /// Long enough for any download here when nothing delays it.

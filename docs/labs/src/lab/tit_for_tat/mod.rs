@@ -20,115 +20,24 @@ use crate::torrent::Torrent;
 use scene::{Scene, start};
 use slots::{PERIODS, WAITING, most_at_once, not_optimistic, off_rounds, unchoked_for};
 
-const LIMIT: Duration = Duration::from_secs(10);
 const SECTION: &str = "Kurose & Ross 2.5";
 const BEP_3: &str = "BEP 3, peer protocol";
 
+#[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check {
-        id: "verified-only",
-        name: "the program tells of the pieces in DATA that have the right hash, and of no other",
-        points: 2,
-        section: BEP_3,
-        limit: LIMIT,
-        run: verified_only,
-    },
-    Check {
-        id: "uploads",
-        name: "a neighbor that is unchoked gets the right bytes, of the last piece too",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: uploads,
-    },
-    Check {
-        id: "downloads-and-tells",
-        name: "the program downloads, writes DATA, and sends a have to all",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: downloads_and_tells,
-    },
-    Check {
-        id: "ignores-choked",
-        name: "requests of a choked neighbor are ignored, and it stays connected",
-        points: 1,
-        section: BEP_3,
-        limit: LIMIT,
-        run: ignores_choked,
-    },
-    Check {
-        id: "at-most-five",
-        name: "five interested neighbors are unchoked, and never more",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: at_most_five,
-    },
-    Check {
-        id: "top-four",
-        name: "the four that send fastest are unchoked",
-        points: 3,
-        section: SECTION,
-        limit: LIMIT,
-        run: top_four,
-    },
-    Check {
-        id: "follows-rates",
-        name: "a neighbor that becomes fast is unchoked, and one that becomes slow is choked",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: follows_rates,
-    },
-    Check {
-        id: "rounds",
-        name: "interested neighbors are choked only at rounds",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: rounds,
-    },
-    Check {
-        id: "optimistic",
-        name: "the fifth changes every optimistic period, and each that waits has a turn",
-        points: 2,
-        section: SECTION,
-        limit: LIMIT,
-        run: optimistic,
-    },
-    Check {
-        id: "free-slots",
-        name: "a neighbor is unchoked within a round when fewer than five are interested",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: free_slots,
-    },
-    Check {
-        id: "as-a-seed",
-        name: "a complete program serves all in turn, at most five at a time",
-        points: 1,
-        section: SECTION,
-        limit: LIMIT,
-        run: as_a_seed,
-    },
-    Check {
-        id: "bad-requests",
-        name: "neighbors that request what cannot be sent are disconnected, and others are served",
-        points: 1,
-        section: BEP_3,
-        limit: LIMIT,
-        run: bad_requests,
-    },
-    Check {
-        id: "slow-reader",
-        name: "a neighbor that requests much and reads nothing does not hold up the others",
-        points: 1,
-        section: "Kurose & Ross 3.5.5",
-        limit: LIMIT,
-        run: slow_reader,
-    },
+    Check::new("verified-only", 2, BEP_3, "the program tells of the pieces in DATA that have the right hash, and of no other", verified_only),
+    Check::new("uploads", 2, SECTION, "a neighbor that is unchoked gets the right bytes, of the last piece too", uploads),
+    Check::new("downloads-and-tells", 2, SECTION, "the program downloads, writes DATA, and sends a have to all", downloads_and_tells),
+    Check::new("ignores-choked", 1, BEP_3, "requests of a choked neighbor are ignored, and it stays connected", ignores_choked),
+    Check::new("at-most-five", 2, SECTION, "five interested neighbors are unchoked, and never more", at_most_five),
+    Check::new("top-four", 3, SECTION, "the four that send fastest are unchoked", top_four),
+    Check::new("follows-rates", 1, SECTION, "a neighbor that becomes fast is unchoked, and one that becomes slow is choked", follows_rates),
+    Check::new("rounds", 1, SECTION, "interested neighbors are choked only at rounds", rounds),
+    Check::new("optimistic", 2, SECTION, "the fifth changes every optimistic period, and each that waits has a turn", optimistic),
+    Check::new("free-slots", 1, SECTION, "a neighbor is unchoked within a round when fewer than five are interested", free_slots),
+    Check::new("as-a-seed", 1, SECTION, "a complete program serves all in turn, at most five at a time", as_a_seed),
+    Check::new("bad-requests", 1, BEP_3, "neighbors that request what cannot be sent are disconnected, and others are served", bad_requests),
+    Check::new("slow-reader", 1, "Kurose & Ross 3.5.5", "a neighbor that requests much and reads nothing does not hold up the others", slow_reader),
 ];
 
 /// Neighbors of `top-four`: five of them, chosen without a look at their rates, are the fastest four and one

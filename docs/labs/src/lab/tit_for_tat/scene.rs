@@ -57,7 +57,7 @@ pub(crate) fn start<'c, 'p>(
     }
     let [rechoke, optimistic] = [rechoke.to_string(), optimistic.to_string()];
     let options = ["--rechoke", &rechoke, "--optimistic", &optimistic, TORRENT, DATA];
-    let server = context.tcp_server_with(&options)?;
+    let server = context.server(&options, &[])?;
     let peers = Peers::new(Rc::clone(&torrent))?;
     Ok(Scene { context, torrent, peers, neighbors: Vec::new(), changes: Vec::new(), server })
 }

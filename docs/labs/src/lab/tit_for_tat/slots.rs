@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn five_at_random_are_the_fastest_four_too_seldom_to_keep_the_points() {
-        // Five of the crowd, chosen once, as by age, or anew in each of the five rounds that `top-four`
+        // Five of the crowd, chosen once, as by age, or again in each of the five rounds that `top-four`
         // watches. It wants the four to be served for three quarters of the time.
         let mut rng = Rng::with_seed(3);
         let mut kept = [0; 2];

@@ -51,7 +51,7 @@ pub(super) struct Torrent {
 impl Tracker {
     /// Starts the student's program with this interval in seconds.
     pub(super) fn start(context: &mut Context<'_>, interval: u64) -> Result<Self, Stop> {
-        let server = context.tracker(interval)?;
+        let server = context.server(&[], &[&interval.to_string()])?;
         let config = Agent::config_builder()
             .proxy(None)
             .max_redirects(0)
