@@ -62,7 +62,7 @@ pub const MAX_ANSWER: usize = 1024 * 1024;
 #[allow(missing_docs, reason = "the texts say it")]
 pub enum AnswerError {
     #[error("the answer is not a list such as [{{\"peer\":3,\"share\":1,\"why\":\"fast\"}}]: {0}")]
-    Syntax(#[from] serde_json::Error),
+    Syntax(serde_json::Error),
     #[error("the answer is longer than {MAX_ANSWER} bytes")]
     TooLong,
     #[error("peer {0} is not a candidate")]
@@ -87,7 +87,7 @@ impl Question<'_> {
         if answer.len() > MAX_ANSWER {
             return Err(AnswerError::TooLong);
         }
-        let answers: Vec<Answer> = serde_json::from_str(answer)?;
+        let answers: Vec<Answer> = serde_json::from_str(answer).map_err(AnswerError::Syntax)?;
         let mut named = BTreeSet::new();
         let unchoke = |Answer { peer, share, why }| {
             if super::find(self.candidates, peer).is_none() {
