@@ -20,6 +20,7 @@
 //! | `torrent.rs` | a torrent for one check |
 //! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
+//! | `uf/` | the logs of the CNT5106C project |
 //! | `bundle.rs` | an autograder for Gradescope |
 //! | `report/` | the result of a run and its formats |
 
@@ -42,6 +43,7 @@ mod seed;
 mod sockets;
 mod submission;
 mod torrent;
+mod uf;
 
 use std::fs;
 use std::io::{self, Write};
@@ -88,6 +90,11 @@ fn run(options: &Options) -> Result<ExitCode> {
         Command::Bundle(options) => {
             bundle::bundle(options)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::UfLogs(options) => {
+            let (text, all_hold) = uf::check(&options.folder)?;
+            print(&text)?;
+            Ok(if options.strict && !all_hold { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Relay(Relay),
     /// Write an autograder for Gradescope
     Bundle(Bundle),
+    /// Check the logs of a run of the CNT5106C project (`peerProcess`)
+    UfLogs(UfLogs),
 }
 
 /// The options of `labs check`.
@@ -104,6 +106,23 @@ RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p labs -p peer 
     --target x86_64-unknown-linux-gnu
 
 Example: labs bundle bencode -o bencode.zip";
+
+/// The options of `labs uf-logs`.
+#[derive(Debug, Args)]
+#[command(after_help = UF_LOGS_NOTES)]
+pub(crate) struct UfLogs {
+    /// Folder with Common.cfg, PeerInfo.cfg, and log_peer_ID.log of each peer
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Exit with 1 if a rule is broken
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+const UF_LOGS_NOTES: &str = "\
+Exit codes: 0 checked, whatever was found; 1 a rule is broken, with --strict; 2 not checked.
+
+Example: labs uf-logs ~/project";
 
 /// The options of `labs relay`.
 #[derive(Debug, Args)]

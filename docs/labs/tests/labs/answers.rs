@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 use crate::grader::{Graded, in_labs, labs};
 use crate::sheets::commands;
 use crate::workspace::build_beside_the_grader;
@@ -113,8 +115,8 @@ fn the_real_swarm_of_lab_10_runs_as_typed() {
     run_commands("10-distribution-time.md", |command| command.contains("peer swarm"));
 }
 
-/// Runs those commands of a sheet, in a folder that looks like the root of the project.
-fn run_commands(sheet: &str, chosen: impl Fn(&str) -> bool) {
+/// Runs those commands of a sheet, in a folder that looks like the root of the project, and returns it.
+pub(crate) fn run_commands(sheet: &str, chosen: impl Fn(&str) -> bool) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let link =
         |to: &Path, name: &str| std::os::unix::fs::symlink(to, root.path().join(name)).unwrap();
@@ -134,6 +136,7 @@ fn run_commands(sheet: &str, chosen: impl Fn(&str) -> bool) {
         shell.args(["-c", &typed]).current_dir(root.path()).stdout(Stdio::null());
         assert!(shell.status().unwrap().success(), "{sheet}: {command}");
     }
+    root
 }
 
 fn grade(lab: &str, answers: &str) -> Graded {

@@ -12,5 +12,6 @@ mod hostile;
 mod our_programs;
 mod references;
 mod sheets;
+mod uf_logs;
 mod variants;
 mod workspace;
