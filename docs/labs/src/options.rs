@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Relay(Relay),
     /// Write an autograder for Gradescope
     Bundle(Bundle),
+    /// Print the reports of a class as a table
+    Table(Table),
     /// Check the logs of a run of the CNT5106C project (`peerProcess`)
     UfLogs(UfLogs),
 }
@@ -106,6 +108,15 @@ RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p labs -p peer 
     --target x86_64-unknown-linux-gnu
 
 Example: labs bundle bencode -o bencode.zip";
+
+/// The options of `labs table`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: labs table reports/*.json")]
+pub(crate) struct Table {
+    /// Reports of one lab, by `labs check --format json -o FILE`
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) reports: Vec<PathBuf>,
+}
 
 /// The options of `labs uf-logs`.
 #[derive(Debug, Args)]
