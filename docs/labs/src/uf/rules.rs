@@ -16,7 +16,7 @@ pub(crate) struct Rule {
 #[rustfmt::skip]
 pub(crate) const RULES: &[Rule] = &[
     Rule { id: "logs", says: "each peer has a log, whose lines are the project's, in the order of time", broken: logs },
-    Rule { id: "connections", says: "a connection is in both logs, in one as made and in the other as accepted", broken: connections },
+    Rule { id: "connections", says: "each connection is in both logs once, in one as made and in the other as accepted", broken: connections },
     Rule { id: "pieces", says: "pieces are counted one by one, each once, and all of them are the file", broken: pieces },
     Rule { id: "haves", says: "a peer that is said to have a piece has it", broken: haves },
     Rule { id: "senders", says: "the sender of a piece has it, and has unchoked the receiver", broken: senders },
@@ -67,6 +67,7 @@ fn connections(run: &Run) -> Vec<Finding> {
     let mut found = Vec::new();
     for (peer, log) in run.logs() {
         let id = peer.info.id;
+        let mut connected = BTreeSet::new();
         for line in &log.lines {
             let (other, agrees, says) = match line.event {
                 Event::MakesConnection(other) => {
@@ -77,6 +78,11 @@ fn connections(run: &Run) -> Vec<Finding> {
                 }
                 _ => continue,
             };
+            if !connected.insert(other) {
+                // Most programs append to the log that is there.
+                let text = format!("{other} for the second time: are two runs in this log?");
+                found.push(Finding::new(peer, line.number, text));
+            }
             if !agrees && run.logged(other).is_some() {
                 let text = format!("the log of {other} has no line \"{says} {id}\"");
                 found.push(Finding::new(peer, line.number, text));
@@ -369,6 +375,13 @@ mod tests {
         assert_eq!(broken(&[interest, "05 has the preferred neighbors 2"]), [""; 0]);
         assert_eq!(broken(&["05 has the preferred neighbors 2"]), ["preferred"]);
         assert_eq!(broken(&[interest, "05 has the preferred neighbors 2, 3"]), ["preferred"]);
+    }
+
+    #[test]
+    fn a_second_run_in_the_same_log_shows() {
+        let run = ["01 makes a connection to Peer 2", "02 makes a connection to Peer 3"];
+        assert_eq!(broken(&run), [""; 0]);
+        assert_eq!(broken(&[run, run].concat()), ["connections"]);
     }
 
     #[test]
