@@ -34,7 +34,7 @@ pub(crate) fn table(files: &[PathBuf]) -> Result<String> {
     for file in files {
         let name = || file.display().to_string();
         let bytes = fs::read(file).with_context(name)?;
-        let report = serde_json::from_slice(&bytes).context("no report of `--format json`");
+        let report = serde_json::from_slice(&bytes).context("not a report from `--format json`");
         let report: Report = report.with_context(name)?;
         if let Some(first) = reports.first() {
             let (this, first) = (&report.lab, &first.lab);
@@ -126,6 +126,6 @@ lost by, of 3
         let error = format!("{:#}", of(&two).unwrap_err());
         assert!(error.contains("1.json: a report of streams, not of datagrams"), "{error}");
         let error = format!("{:#}", of(&["{}".to_owned()]).unwrap_err());
-        assert!(error.contains("0.json: no report of `--format json`"), "{error}");
+        assert!(error.contains("0.json: not a report from `--format json`"), "{error}");
     }
 }

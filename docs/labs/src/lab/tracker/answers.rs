@@ -65,7 +65,7 @@ pub(super) fn compact(context: &mut Context<'_>) -> Result<(), Stop> {
         Some(Value::List(_)) => "a list".to_owned(),
         _ => show(&answer.body),
     };
-    let expected = format!("as peers {}, that is, 127.0.0.1 and port {}", show(&right), alice.port);
+    let expected = format!("peers {}, that is, 127.0.0.1 and port {}", show(&right), alice.port);
     Err(Failure::new(expected, got).hint(hints::COMPACT).into())
 }
 
