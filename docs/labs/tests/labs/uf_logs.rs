@@ -88,7 +88,7 @@ fn a_real_swarm_keeps_the_rules_and_wrong_logs_break_them() {
         assert!(report.contains(says), "{rule}, {says}: {report}");
     };
 
-    let says = ": not a line of the project: hello";
+    let says = ": not one of the project's lines: hello";
     expect("logs", says, logs.broken_by(&log, |text| format!("hello\n{text}")));
     let says = "has no line \"";
     let connects = if fs::read_to_string(logs.path(&log)).unwrap().contains("makes a connection") {
@@ -142,7 +142,7 @@ fn a_real_swarm_keeps_the_rules_and_wrong_logs_break_them() {
         };
         text.lines().map(reversed).collect()
     };
-    expect("fastest", "is preferred, and sent", logs.broken_by(&log, others));
+    expect("fastest", "is preferred, but sent", logs.broken_by(&log, others));
     let seeds = |text: &str| {
         let (before, after) = text.split_once("optimistically unchoked neighbor [").unwrap();
         let (_, after) = after.split_once(']').unwrap();
