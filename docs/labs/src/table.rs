@@ -71,7 +71,7 @@ fn text(reports: &[Report]) -> String {
     }
     let all = reports.len();
     let wide = width(&mut lost_by.iter().map(|(id, _)| id.len()));
-    let _ = writeln!(text, "\nlost by, of {all}");
+    let _ = writeln!(text, "\nlost by (of {all})");
     for (id, count) in lost_by.iter().filter(|(_, count)| *count > 0) {
         let _ = writeln!(text, "  {id:<wide$}  {count}");
     }
@@ -112,7 +112,7 @@ alice@example.com     3/3
 bob                   2/3  no-server
 carol                 0/3  upper, no-server
 
-lost by, of 3
+lost by (of 3)
   upper      1
   no-server  2
 ";

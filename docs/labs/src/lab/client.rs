@@ -36,7 +36,7 @@ pub(crate) fn prints(client: &mut Running, reply: &str, deadline: Instant) -> Re
     if status.success() && printed.trim_end().ends_with(reply) {
         return Ok(());
     }
-    let got = format!("it printed {printed:?} and ended with {status}");
+    let got = format!("it printed {printed:?} and exited with {status}");
     let nothing = printed.replace(PROMPT, "").trim().is_empty();
     let hint = if nothing { hints::STANDARD_OUTPUT } else { hints::NOT_FROM_THE_SERVER };
     Err(Failure::new(expected, got).hint(hint).into())

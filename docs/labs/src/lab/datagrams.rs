@@ -92,7 +92,7 @@ fn size(context: &mut Context<'_>) -> Result<(), Stop> {
         && !(answer.len() >= WHOLE && upper.as_bytes().starts_with(&answer))
     {
         let expected = format!(
-            "for a datagram of {LONG} bytes no answer, or its first {WHOLE} bytes or more in upper \
+            "for a datagram of {LONG} bytes: no answer, or its first {WHOLE} bytes or more in upper \
              case"
         );
         return Err(Failure::new(expected, show(&answer)).hint(hints::BUFFER_TOO_SMALL).into());
@@ -198,7 +198,7 @@ fn wrong_sender(context: &mut Context<'_>) -> Result<(), Stop> {
 
     let port = stranger.port()?;
     let expected = format!(
-        "the client drops what did not come from the server, or says on stderr that the reply came \
+        "the client ignores what did not come from the server, or says on stderr that the reply came \
          from port {port}"
     );
     let got = match client.wait(context.within(ANSWER))? {
@@ -212,7 +212,7 @@ fn wrong_sender(context: &mut Context<'_>) -> Result<(), Stop> {
             }
             format!("it printed {:?}", client.stdout())
         }
-        Some(status) => format!("it ended with {status}"),
+        Some(status) => format!("it exited with {status}"),
     };
     Err(Failure::new(expected, got).hint(hints::OTHER_SENDER).into())
 }

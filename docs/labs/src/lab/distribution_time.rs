@@ -60,7 +60,7 @@ impl Numbers {
     }
 }
 
-/// What a student is to find, for staff.
+/// What a student should find, for staff.
 pub(crate) fn key(student: &str) -> String {
     let numbers = Numbers::of(student);
     let mut key = formulas(&numbers);

@@ -164,7 +164,7 @@ fn beats_free_rider(context: &mut Context<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     let expected = format!(
-        "15 free riders among 15 of its peers take at least {LONGER} times as long, in the mean of \
+        "15 free riders among 15 of its peers take at least {LONGER} times as long, on average over \
          {GAMES} games"
     );
     let got = format!("{mean:.3} times as long");

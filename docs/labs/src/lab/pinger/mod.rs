@@ -36,9 +36,9 @@ pub(crate) fn key(student: &str) -> String {
     let (shortest, longest) = (milliseconds(link.delay), milliseconds(link.delay + link.jitter));
     format!(
         "{link}\n\
-         datagrams without an echo: {without_echo:.1} %\n\
+         datagrams without an echo: {without_echo:.1}%\n\
          RTT: {shortest:.0} ms to {longest:.0} ms, {mean:.1} ms on average\n\
-         echoes that come twice: {:.0} %\n",
+         duplicate echoes: {:.0}%\n",
         100.0 * link.duplicate
     )
 }
@@ -77,7 +77,7 @@ fn retransmission(context: &mut Context<'_>) -> Result<(), Stop> {
         let expected: Vec<_> = (1..=ATTEMPTS.min(lost + 1)).collect();
         if sent != expected {
             let expected = format!(
-                "ping {ping}, of which the first {lost} attempts get no reply, is sent as the \
+                "ping {ping}, whose first {lost} attempts get no reply, is sent as the \
                  attempts {expected:?}"
             );
             let got = format!("the attempts {sent:?}");

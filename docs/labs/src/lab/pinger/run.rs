@@ -83,7 +83,7 @@ pub(crate) fn run(
         match relay.turn(Instant::now() + LOOK, echoes)? {
             Some(Event::Arrived { at, datagram, port, .. }) => {
                 let Some((ping, attempt)) = parse(&datagram) else {
-                    let expected = "datagrams that begin with the numbers of the ping and of the \
+                    let expected = "datagrams that begin with the numbers of the ping and the \
                                     attempt, such as \"1 1\"";
                     let failure = Failure::new(expected, show(&datagram));
                     return Err(failure.hint(hints::PING_FORMAT).into());

@@ -177,7 +177,7 @@ fn judge_order(scene: &mut Scene<'_, '_>, hint: &'static str) -> Result<(), Stop
     let expected = "pieces in order of their copies among the neighbors, rarest first";
     let begun: Vec<_> = begun.iter().map(|piece| format!("{piece} ({})", of(*piece))).collect();
     let got = format!(
-        "piece {piece}, of which there are {} copies, before piece {rarer}, of which there are {}; \
+        "piece {piece}, which has {} copies, before piece {rarer}, which has {}; \
          the order was {}",
         of(piece),
         of(rarer),

@@ -264,10 +264,10 @@ fn top_four(context: &mut Context<'_>) -> Result<(), Stop> {
         // A delay of the machine may cost one round of five.
         if share < 0.75 {
             let expected = format!(
-                "the four that send {rate} blocks per second, of {CROWD}, are unchoked from the third \
+                "the four of {CROWD} that send {rate} blocks per second are unchoked from the third \
                  round on"
             );
-            let got = format!("one of them was unchoked for {:.0} % of the time", 100.0 * share);
+            let got = format!("one of them was unchoked for {:.0}% of the time", 100.0 * share);
             return Err(Failure::new(expected, got).hint(hints::TOP_FOUR).into());
         }
     }
@@ -298,7 +298,7 @@ fn follows_rates(context: &mut Context<'_>) -> Result<(), Stop> {
     let expected = "three rounds after two fast neighbors stopped and two others began to send, the new \
                     ones are unchoked and the old ones are not, except an optimistic one";
     let percent =
-        |shares: [f64; 2]| shares.map(|share| format!("{:.0} %", 100.0 * share)).join(", ");
+        |shares: [f64; 2]| shares.map(|share| format!("{:.0}%", 100.0 * share)).join(", ");
     let got = format!("unchoked: new ones {}, old ones {}", percent(fast), percent(slow));
     Err(Failure::new(expected, got).hint(hints::LAST_ROUND).into())
 }
