@@ -1,0 +1,56 @@
+//! Lab 4, On the wire: questions about the capture of a swarm, which is another one for each student.
+
+mod questions;
+
+use crate::answers::{EXACT, FORMULA, Key, lines};
+use crate::capture::{Capture, Subjects, dissect};
+use crate::check::{Check, Context, Stop};
+use questions::Read;
+
+const TRACKER: &str = "Kurose & Ross 2.5, BEP 3";
+const PEERS: &str = "Kurose & Ross 2.5";
+
+#[rustfmt::skip]
+pub(crate) const CHECKS: &[Check] = &[
+    Check::new("announce", 2, TRACKER, "what the peers tell the tracker, and how often it wants to hear it", |context| judge(context, questions::announce, EXACT)),
+    Check::new("answer", 1, TRACKER, "what the tracker answers", |context| judge(context, questions::answer, EXACT)),
+    Check::new("two-trackers", 2, "BEP 15, Kurose & Ross 3.3", "an announce over UDP and one over TCP", |context| judge(context, questions::two_trackers, EXACT)),
+    Check::new("dial", 1, "Kurose & Ross 3.5.6", "a connection from its first packet on", |context| judge(context, questions::dial, FORMULA)),
+    Check::new("last-chunk", 2, PEERS, "into which chunks the file is cut", |context| judge(context, questions::last_chunk, EXACT)),
+    Check::new("control-and-data", 3, PEERS, "how many bytes of a connection are data and how many control", |context| judge(context, questions::control_and_data, EXACT)),
+    Check::new("pipelining", 2, PEERS, "the first requests and the first block", |context| judge(context, questions::pipelining, FORMULA)),
+    Check::new("choking", 2, PEERS, "which peer the seed serves first, and how often a peer chokes another", |context| judge(context, questions::choking, EXACT)),
+    Check::new("late", 2, PEERS, "the first request of the late peer, and what was rarest then", |context| judge(context, questions::late, EXACT)),
+    Check::new("reciprocity", 2, PEERS, "what two peers gave each other", |context| judge(context, questions::reciprocity, EXACT)),
+    Check::new("completed", 1, TRACKER, "how long a download took", |context| judge(context, questions::completed, FORMULA)),
+];
+
+/// All questions.
+const QUESTIONS: [fn(&Read) -> Key; 11] = [
+    questions::announce,
+    questions::answer,
+    questions::two_trackers,
+    questions::dial,
+    questions::last_chunk,
+    questions::control_and_data,
+    questions::pipelining,
+    questions::choking,
+    questions::late,
+    questions::reciprocity,
+    questions::completed,
+];
+
+/// What a student is to find, for staff.
+pub(crate) fn key(student: &str) -> String {
+    let read = read(student);
+    lines(&QUESTIONS.iter().flat_map(|question| question(&read)).collect())
+}
+
+fn judge(context: &Context<'_>, question: fn(&Read) -> Key, tolerance: f64) -> Result<(), Stop> {
+    context.answers().judge(&question(&read(context.student)), tolerance)
+}
+
+/// The answers come from the packets that `labs capture` writes, and from nothing else.
+fn read(student: &str) -> Read {
+    Read::new(dissect::dissect(&Capture::of_student(student)), Subjects::of(student))
+}
