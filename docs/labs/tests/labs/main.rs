@@ -13,4 +13,5 @@ mod our_programs;
 mod references;
 mod sheets;
 mod variants;
+mod wireshark;
 mod workspace;
