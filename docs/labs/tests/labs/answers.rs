@@ -76,11 +76,68 @@ fn the_numbers_of_the_reference_get_full_marks_and_a_wrong_one_costs_its_check()
 
 #[test]
 fn the_empty_answers_of_a_starter_get_no_points() {
-    for (lab, file, _) in LABS {
+    let points = LABS.map(|(lab, file, _)| (lab, file, 15));
+    for (lab, file, max) in [("on-the-wire", "04_on_the_wire.py", 20)].into_iter().chain(points) {
         let answers = python(&in_labs("starter").join(file), &[STUDENT]);
         let graded = grade(lab, &answers, None);
-        assert_eq!(graded.points(), (0, 15), "{:#}", graded.report);
+        assert_eq!(graded.points(), (0, max), "{:#}", graded.report);
     }
+}
+
+/// The checks of lab 4 and their answers.
+const ON_THE_WIRE: [(&str, &[&str]); 11] = [
+    ("announce", &["info-hash-start", "interval"]),
+    ("answer", &["first-peers", "announces"]),
+    ("two-trackers", &["udp-peer", "udp-packets", "http-packets"]),
+    ("dial", &["dial-port", "dial-rtt-ms"]),
+    ("last-chunk", &["chunks", "last-chunk"]),
+    ("control-and-data", &["data-bytes", "control-bytes"]),
+    ("pipelining", &["first-requests", "first-block-ms"]),
+    ("choking", &["seed-unchokes-first", "chokes"]),
+    ("late", &["late-chunk", "late-copies", "late-rarest"]),
+    ("reciprocity", &["from-b", "to-b"]),
+    ("completed", &["completed-s"]),
+];
+
+#[test]
+fn the_reference_of_lab_4_reads_the_answers_off_the_capture_and_a_wrong_one_costs_its_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("swarm.pcapng");
+    stdout(&mut labs(&["capture", "--student", STUDENT, "-o", path(&capture)]));
+    let reference = in_labs("solutions/04_on_the_wire.py");
+    let answers = python(&reference, &[STUDENT, path(&capture)]);
+    let graded = grade("on-the-wire", &answers, None);
+    assert_eq!(graded.failed(), [""; 0], "{:#}", graded.report);
+    assert_eq!(graded.points(), (20, 20));
+    assert_eq!(graded.ids(), ON_THE_WIRE.map(|(id, _)| id));
+    let names: Vec<_> = ON_THE_WIRE.iter().flat_map(|(_, names)| *names).collect();
+    assert_eq!(answers.lines().count(), names.len());
+    for (id, names) in ON_THE_WIRE {
+        let wrong = |name: &str| -> String {
+            answers.lines().map(|line| changed(line, name) + "\n").collect()
+        };
+        let graded = grade("on-the-wire", &wrong(names[0]), None);
+        assert_eq!(graded.failed(), [id], "{:#}", graded.report);
+        for name in names {
+            let graded = grade("on-the-wire", &wrong(name), Some(id));
+            assert_eq!(graded.failed(), [id], "{name}: {:#}", graded.report);
+            assert!(graded.first("expected").contains(name), "{:#}", graded.report);
+        }
+    }
+}
+
+#[test]
+fn the_capture_of_another_student_gives_other_answers() {
+    let graded = grade("on-the-wire", &key("on-the-wire", "another"), None);
+    let (points, _) = graded.points();
+    // What a neighbor's answers get by chance, in so small a swarm.
+    assert!(points <= 6, "{:#}", graded.report);
+}
+
+#[test]
+#[ignore = "needs tshark"]
+fn the_commands_of_lab_4_run_as_typed() {
+    run_commands("04-on-the-wire.md", |_| true);
 }
 
 #[test]
@@ -165,7 +222,7 @@ fn changed(line: &str, name: &str) -> String {
     match line.split_once(" = ") {
         Some((this, number)) if this == name => {
             let number: f64 = number.parse().unwrap();
-            format!("{name} = {}", 2.5 * number)
+            format!("{name} = {}", 2.5 * number + 1.0)
         }
         Some(_) | None => line.to_owned(),
     }

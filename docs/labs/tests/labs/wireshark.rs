@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
 use crate::answers::{key, stdout};
-use crate::grader::labs;
+use crate::grader::{in_labs, labs};
 
 const STUDENTS: [&str; 2] = ["alice", "test-2711"];
 
@@ -45,8 +45,10 @@ impl Capture {
     fn show(&self, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
         let mut tshark = Command::new("tshark");
         tshark.arg("-r").arg(self.file()).args(CHECKSUMS).args(["-Y", filter, "-T", "fields"]);
-        tshark.args(fields.iter().flat_map(|field| ["-e", field])).stderr(Stdio::null());
-        let text = stdout(&mut tshark);
+        tshark.args(fields.iter().flat_map(|field| ["-e", field]));
+        let Output { status, stdout, stderr } = tshark.output().unwrap();
+        assert!(status.success(), "{filter}: {}", String::from_utf8_lossy(&stderr));
+        let text = String::from_utf8(stdout).unwrap();
         text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
     }
 
@@ -62,7 +64,7 @@ impl Capture {
 
 /// Of the starter.
 fn subjects(student: &str) -> [String; 2] {
-    let starter = crate::grader::in_labs("starter/04_on_the_wire.py");
+    let starter = in_labs("starter/04_on_the_wire.py");
     let text = stdout(Command::new("python3").arg(starter).arg(student));
     ["# A = ", "# B = "]
         .map(|begin| text.lines().find_map(|line| line.strip_prefix(begin)).unwrap().to_owned())
@@ -254,6 +256,37 @@ fn the_fields_of_wireshark_give_the_key() {
         };
         whole("from-b", blocks(b, a));
         whole("to-b", blocks(a, b));
+    }
+}
+
+#[test]
+#[ignore = "needs tshark"]
+fn the_sheet_has_the_numbers_of_its_student() {
+    let capture = Capture::of("alice");
+    let [a, b] = &subjects("alice");
+    let sheet = fs::read_to_string(in_labs("04-on-the-wire.md")).unwrap();
+    let first = |filter: &str, field: &str| capture.first(filter, field);
+    let get = format!("http.request and ip.src == {a}");
+    let dial = format!("tcp.flags.syn == 1 and ip.src == {a} and ip.dst == 10.0.0.10");
+    let request = format!("bittorrent.msg.type == 6 and ip.src == {a}");
+    let late = "bittorrent.msg.type == 6 and ip.src == 10.0.0.16";
+    let bitfield =
+        first("bittorrent.msg.type == 5 and ip.src == 10.0.0.10", "bittorrent.msg.bitfield");
+    let hash = &first("bittorrent.info_hash", "bittorrent.info_hash")[..4];
+    for text in [
+        format!("for alice, A is {a} and B is {b}"),
+        format!("({hash}\n   is {})", hex(hash)),
+        format!("follow,tcp,ascii,{}\n", first(&get, "tcp.stream")),
+        format!("-Y \"tcp.stream=={}\"\n", first(&get, "tcp.stream")),
+        format!("-Y \"tcp.stream=={} and frame.number<", first(&dial, "tcp.stream")),
+        format!("-Y \"tcp.stream=={} and bittorrent.msg.type==7\"", first(&request, "tcp.stream")),
+        format!("bittorrent.piece.index=={}\"", hex(&bitfield).count_ones() - 1),
+        format!("first request, here {}:", first(late, "frame.number")),
+        format!("frame.number<{} and", first(late, "frame.number")),
+        format!("ip.src=={a} and ip.dst=={b}"),
+        format!("ip.src=={b} and ip.dst=={a}"),
+    ] {
+        assert!(sheet.contains(&text), "{text}");
     }
 }
 
