@@ -159,12 +159,14 @@ def answers(capture, a, b):
     yield "chunks", chunks
     yield "last-chunk", max(m.number(1) + len(m.fields) - 8 for m in last)
 
+    blocks = [m for m in capture.said(PIECE) if m.connection is dial]
+    data = sum(len(m.fields) - 8 for m in blocks)
+    yield "data-bytes", data
+    sent = [p for p in dial if not blocks or p.number <= blocks[-1].packet.number]
+    yield "control-bytes", sum(len(packet.payload) for packet in sent) - data
+
     request = capture.said(REQUEST, a)[0]
     same = [m for m in capture.messages if m.connection is request.connection]
-    data = sum(len(m.fields) - 8 for m in same if m.kind == PIECE)
-    yield "data-bytes", data
-    yield "control-bytes", sum(len(packet.payload) for packet in request.connection) - data
-
     block = next(m for m in same if m.kind == PIECE and m.to == a)
     before = [m for m in same if m.packet.number < block.packet.number]
     yield "first-requests", sum(m.kind == REQUEST and m.source == a for m in before)

@@ -348,8 +348,8 @@ pub(crate) const WIRE_DIAL: &str = "the port from which A's SYN to 10.0.0.10 com
 pub(crate) const WIRE_LAST_CHUNK: &str = "count the bits of the seed's bitfield that are 1; a chunk ends where \
     its last block ends, and the length of a piece message is 9 more than that of its block";
 
-pub(crate) const WIRE_CONTROL: &str = "the connection of A's first request, all of it and both directions; \
-    13 bytes in front of each block are control; tcp.len, without any header";
+pub(crate) const WIRE_CONTROL: &str = "A's connection to the seed, both directions, up to the frame with the last \
+    block; 13 bytes in front of each block are control; tcp.len, without any header";
 
 pub(crate) const WIRE_PIPELINING: &str = "a frame can hold several requests; a block is complete in the frame \
     with its last segment, which is where the piece message is shown";

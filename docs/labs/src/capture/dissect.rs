@@ -1,5 +1,5 @@
-//! Back from packets to what they say, as Wireshark shows it: the key of lab 4 is read from here, and so
-//! from nothing that a student does not see.
+//! From the packets back to announces and messages, as Wireshark shows them. The key of lab 4 is computed
+//! from these, so it depends on nothing that a student cannot see.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -31,10 +31,17 @@ pub(crate) struct Dissection {
 pub(crate) struct Connection {
     /// The end that sent the first packet, and the other one.
     pub(crate) ends: [SocketAddrV4; 2],
-    /// The times of its packets.
-    pub(crate) packets: Vec<Moment>,
-    /// Bytes of payload in both directions.
-    pub(crate) bytes: u64,
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// A TCP segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// The number of its packet, counted from 0.
+    pub(crate) packet: usize,
+    pub(crate) at: Moment,
+    /// Bytes of its payload.
+    pub(crate) length: usize,
 }
 
 /// A message between peers, or a handshake.
@@ -96,9 +103,8 @@ pub(crate) fn dissect(capture: &Capture) -> Dissection {
                 let ends = ends.map(|(ip, port)| SocketAddrV4::new(ip, port));
                 let (place, side) = dissection.place(ends, tcp.syn() && !tcp.ack());
                 streams.resize_with(dissection.connections.len(), Default::default);
-                let connection = &mut dissection.connections[place];
-                connection.packets.push(*at);
-                connection.bytes += tcp.payload().len() as u64;
+                let segment = Segment { packet: number, at: *at, length: tcp.payload().len() };
+                dissection.connections[place].segments.push(segment);
                 let stream = &mut streams[place][side];
                 stream.bytes.extend(tcp.payload());
                 stream.ends.push((number, *at, stream.bytes.len()));
@@ -111,9 +117,9 @@ pub(crate) fn dissect(capture: &Capture) -> Dissection {
     }
     let mut heard = Vec::new();
     for (place, streams) in streams.iter().enumerate() {
-        let Connection { ends, packets, .. } = &dissection.connections[place];
+        let Connection { ends, segments } = &dissection.connections[place];
         if ends[1].port() == TRACKER_PORT {
-            dissection.announces.push(over_http(*ends[0].ip(), packets.len(), streams));
+            dissection.announces.push(over_http(*ends[0].ip(), segments.len(), streams));
             continue;
         }
         for (side, stream) in streams.iter().enumerate() {
@@ -134,7 +140,7 @@ impl Dissection {
     /// The connection with these ends and the side that sent the packet; a new one with its first SYN.
     fn place(&mut self, ends: [SocketAddrV4; 2], opens: bool) -> (usize, usize) {
         if opens {
-            self.connections.push(Connection { ends, packets: Vec::new(), bytes: 0 });
+            self.connections.push(Connection { ends, segments: Vec::new() });
             return (self.connections.len() - 1, 0);
         }
         let [from, to] = ends;

@@ -1,5 +1,5 @@
-//! What an observer of the simulator writes down about a run: each connection with what was sent over
-//! it and when that arrived, each dial in vain, each announce.
+//! An observer of the simulator that records its traffic: each connection with what was sent over it
+//! and when that arrived, each dial that failed, each announce.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use peer::sim::{HostId, Observer, Traffic};
 pub(super) struct Journal {
     pub(super) connections: Vec<Connection>,
     pub(super) announces: Vec<Announce>,
-    /// Dials that no peer has answered.
+    /// Dials that no peer has accepted.
     pub(super) unanswered: Vec<Dial>,
     /// For each end of a connection, its place in `connections` and the side.
     places: BTreeMap<PeerKey, (usize, usize)>,

@@ -1,21 +1,21 @@
 //! `labs capture`: what a small swarm of the simulator sends, as packets in a file for Wireshark.
 //!
-//! The simulator decides which peer sends which message at which time, and for how long a block is on
+//! The simulator decides which peer sends which message at which time, and how long a block occupies
 //! the uplink. Here each message becomes bytes (with the codecs of `common`), the bytes become TCP
-//! segments, and these become IPv4 packets. The capture is what one gets who captures at each host the
-//! packets that it sends, and merges the files: a packet stands there once, with the time at which it
-//! was sent. All chance comes from the student's ID, so the same ID gives the same bytes.
+//! segments, and these become IPv4 packets. The file looks as if each host had captured the packets
+//! that it sends and the captures had been merged: it has every packet once, with the time at which it
+//! was sent. All random choices derive from the student's ID, so the same ID gives the same bytes.
 //!
 //! | File | Its part |
 //! |---|---|
 //! | `swarm.rs` | the swarm of a student, and its run |
-//! | `journal.rs` | what the simulator tells of the run: connections, messages, announces |
+//! | `journal.rs` | what the simulator reports about the run: connections, messages, announces |
 //! | `peer_wire.rs` | the connections between peers: their bytes, and when these are sent and arrive |
-//! | `announces.rs` | the talk with the tracker, over TCP and UDP |
+//! | `announces.rs` | announces to the tracker and its answers, over HTTP and UDP |
 //! | `tcp.rs` | a TCP connection: segments, acknowledgments, the end |
 //! | `packet.rs` | IPv4 packets with TCP and UDP |
 //! | `file.rs` | the pcapng file |
-//! | `dissect.rs` | back from packets to messages: what Wireshark shows |
+//! | `dissect.rs` | from the packets back to messages, as Wireshark shows them |
 
 mod announces;
 pub(crate) mod dissect;
@@ -51,7 +51,7 @@ pub(crate) struct Capture {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Packet {
     at: Moment,
-    /// The interface of the file at which it was captured: [`Host::interface`] of its sender.
+    /// Where it was captured: [`Host::interface`] of its sender.
     interface: u32,
     /// From the IPv4 header on.
     bytes: Vec<u8>,

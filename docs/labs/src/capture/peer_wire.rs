@@ -1,7 +1,6 @@
 //! The connections between peers (BEP 3): handshakes and messages as bytes, and when they are sent and
 //! arrive.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::geometry::Block;
@@ -15,13 +14,8 @@ use super::swarm::{Run, host_at};
 use super::tcp::{self, Side, Write};
 use super::{Host, Packet};
 
-/// The port of the first dial that no program answers: apart from the ports of the simulator.
-const FIRST_UNANSWERED: u16 = 65_000;
-
-/// The address of this peer in the capture.
-pub(super) fn address(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(Host::Peer(host_at(peer)).address().into(), peer.port())
-}
+/// The source port of the first dial that is refused, well above those that the simulator chooses.
+const FIRST_REFUSED: u16 = 65_000;
 
 /// The packets of all connections, and of the dials to peers that had left.
 pub(super) fn packets(run: &Run, sender: &mut Sender, rng: &mut Rng) -> Vec<Packet> {
@@ -35,7 +29,7 @@ pub(super) fn packets(run: &Run, sender: &mut Sender, rng: &mut Rng) -> Vec<Pack
         let segments = tcp::connection(connection.dialed_at, way, &sides, first_numbers);
         packets.extend(sender.tcp([(Host::Peer(by), connection.port), listens(to)], segments));
     }
-    for (port, dial) in (FIRST_UNANSWERED..).zip(&run.journal.unanswered) {
+    for (port, dial) in (FIRST_REFUSED..).zip(&run.journal.unanswered) {
         let to = host_at(dial.to);
         let segments = tcp::refused(dial.at, run.delay([dial.host, to]), rng.u32(..));
         packets.extend(sender.tcp([(Host::Peer(dial.host), port), listens(to)], segments));
@@ -51,10 +45,11 @@ fn side_of(run: &Run, connection: &journal::Connection, number: usize) -> Side {
     let side = &connection.sides[number];
     let [host, to] = [number, 1 - number].map(|side| connection.hosts[side]);
     let way = run.delay([host, to]);
-    // The peer that dials sends its handshake as soon as TCP's is over, which takes one round trip.
-    let shaken_at = [connection.dialed_at + 2 * way, connection.opened_at][number];
+    // The peer that dials sends its handshake as soon as TCP's is over, which takes one round trip; the
+    // other peer answers it.
+    let sent_at = [connection.dialed_at + 2 * way, connection.opened_at][number];
     let handshake = Handshake::new(run.torrent.info_hash, run.peer(host).id);
-    let mut writes = vec![at_once(handshake.encode().to_vec(), shaken_at, shaken_at + way)];
+    let mut writes = vec![at_once(handshake.encode().to_vec(), sent_at, sent_at + way)];
     for sent in &side.sent {
         let Sent { began_at, at, message, received_at } = sent;
         if let Message::Piece(block) = message {
@@ -67,7 +62,7 @@ fn side_of(run: &Run, connection: &journal::Connection, number: usize) -> Side {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         match writes.last_mut() {
-            // A program writes all that waits at once.
+            // A program writes all queued messages at once.
             Some(last) if last.sent == [*at; 2] => {
                 last.bytes.extend(bytes);
                 last.received = [received_at; 2];
@@ -76,7 +71,7 @@ fn side_of(run: &Run, connection: &journal::Connection, number: usize) -> Side {
         }
     }
     if let Some((began_at, block)) = side.sending {
-        // The connection ended in the midst of it.
+        // The connection ended in the middle of it.
         let up = run.peer(host).link.up;
         let ends_at = began_at + transmission(block, up);
         let received_at = ends_at + way + transmission(block, run.peer(to).link.down);
@@ -103,7 +98,7 @@ fn at_once(bytes: Vec<u8>, sent: Moment, received: Moment) -> Write {
     Write { bytes, sent: [sent; 2], received: [received; 2] }
 }
 
-/// How long a link of so many bytes a second is taken by a block.
+/// How long a block occupies a link of so many bytes a second.
 fn transmission(block: Block, rate: u64) -> Duration {
     let nanos = u64::from(block.length()) * 1_000_000_000 / rate;
     Duration::from_nanos(nanos)

@@ -28,7 +28,7 @@ pub(super) struct Run {
     pub(super) over_udp: HostId,
 }
 
-/// What the packets show of a peer.
+/// What a capture shows of a peer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
@@ -57,11 +57,11 @@ const CHUNK_SIZE: u32 = 32 * 1024;
 const SLOTS: usize = 2;
 
 /// Bytes a second of the slowest and the fastest upload. At such rates TCP's slow start, which the
-/// simulator leaves out, would hold back nothing: at most 7 KB are in flight in a round trip of 80 ms,
-/// and TCP begins with ten segments (RFC 6928).
+/// simulator leaves out, would hold back nothing: in a round trip of 80 ms the fastest sends two
+/// segments, and a connection begins with a window of ten (RFC 6928).
 const UPLOAD: [u64; 2] = [7_000, 21_000];
 
-/// Bytes a second; more than all others together send.
+/// Bytes a second that a peer can receive: more than all others together send.
 const DOWNLOAD: u64 = 2_000_000;
 
 /// Runs the swarm until all have everything and have left. One of the peers, but not this one and not

@@ -72,9 +72,9 @@ impl Write {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrives { segment: usize },
-    Sends { side: usize, piece: usize },
+    Sends { side: usize, payload: usize },
     Closes { side: usize },
-    AcknowledgesLate { side: usize },
+    AcknowledgesLater { side: usize },
 }
 
 /// One side's state of the connection.
@@ -86,19 +86,19 @@ struct End {
     expected: u32,
     /// Segments that have arrived and are not acknowledged.
     unacknowledged: u32,
-    acknowledges_late_at: Option<Moment>,
+    acknowledges_later_at: Option<Moment>,
     closed: bool,
     /// It has sent or received a RST, and sends nothing more of its own.
     reset: bool,
     closes_at: Option<Moment>,
     /// When all that it has sent will have arrived.
     all_arrives_at: Moment,
-    pieces: Vec<Piece>,
+    payloads: Vec<Payload>,
 }
 
 /// The payload of one segment.
 #[derive(Debug)]
-struct Piece {
+struct Payload {
     bytes: Vec<u8>,
     at: Moment,
     arrives_at: Moment,
@@ -131,26 +131,14 @@ pub(super) fn connection(
 
 /// A SYN to a port at which no program listens, and the RST that answers it.
 pub(super) fn refused(at: Moment, way: Duration, first_number: u32) -> Vec<Segment> {
-    let payload = Vec::new;
-    let next = first_number.wrapping_add(1);
     let rst = Flags { rst: true, ..ACK };
+    let segment = |at, from, flags, sequence, acknowledgment| {
+        let payload = Vec::new();
+        Segment { at, from, flags, sequence, acknowledgment, payload }
+    };
     vec![
-        Segment {
-            at,
-            from: 0,
-            flags: SYN,
-            sequence: first_number,
-            acknowledgment: 0,
-            payload: payload(),
-        },
-        Segment {
-            at: at + way,
-            from: 1,
-            flags: rst,
-            sequence: 0,
-            acknowledgment: next,
-            payload: payload(),
-        },
+        segment(at, 0, SYN, first_number, 0),
+        segment(at + way, 1, rst, 0, first_number.wrapping_add(1)),
     ]
 }
 
@@ -159,9 +147,9 @@ impl Connection {
         let mut events = BTreeSet::new();
         let ends = [0, 1].map(|number: usize| {
             let side = &sides[number];
-            let pieces = pieces(side);
-            for (piece, Piece { at, .. }) in pieces.iter().enumerate() {
-                events.insert((*at, Event::Sends { side: number, piece }));
+            let payloads = payloads(side);
+            for (payload, Payload { at, .. }) in payloads.iter().enumerate() {
+                events.insert((*at, Event::Sends { side: number, payload }));
             }
             if let Some(at) = side.closes_at {
                 events.insert((at, Event::Closes { side: number }));
@@ -171,12 +159,12 @@ impl Connection {
                 next: first_numbers[number].wrapping_add(1),
                 expected: first_numbers[1 - number].wrapping_add(1),
                 unacknowledged: 0,
-                acknowledges_late_at: None,
+                acknowledges_later_at: None,
                 closed: false,
                 reset: false,
                 closes_at: side.closes_at,
                 all_arrives_at: opens_at,
-                pieces,
+                payloads,
             }
         });
         let mut connection = Self { ends, way, events, segments: Vec::new() };
@@ -191,8 +179,9 @@ impl Connection {
     fn happens(&mut self, at: Moment, event: Event) {
         match event {
             Event::Arrives { segment } => self.arrives(at, segment),
-            Event::Sends { side, piece } if !self.ends[side].reset => {
-                let Piece { bytes, arrives_at, push, .. } = &mut self.ends[side].pieces[piece];
+            Event::Sends { side, payload } if !self.ends[side].reset => {
+                let payload = &mut self.ends[side].payloads[payload];
+                let Payload { bytes, arrives_at, push, .. } = payload;
                 let (payload, arrives_at, psh) = (std::mem::take(bytes), *arrives_at, *push);
                 self.send(at, side, Flags { psh, ..ACK }, payload, arrives_at);
             }
@@ -200,8 +189,8 @@ impl Connection {
                 self.ends[side].closed = true;
                 self.send(at, side, Flags { fin: true, ..ACK }, Vec::new(), at + self.way);
             }
-            Event::AcknowledgesLate { side } => {
-                if self.ends[side].acknowledges_late_at == Some(at) {
+            Event::AcknowledgesLater { side } => {
+                if self.ends[side].acknowledges_later_at == Some(at) {
                     self.acknowledge(at, side);
                 }
             }
@@ -239,9 +228,9 @@ impl Connection {
             // RFC 9293, 3.8.6.3: at least every second full segment.
             self.acknowledge(at, to);
         } else {
-            let late = at + DELAYED_ACK;
-            end.acknowledges_late_at = Some(late);
-            self.events.insert((late, Event::AcknowledgesLate { side: to }));
+            let later = at + DELAYED_ACK;
+            end.acknowledges_later_at = Some(later);
+            self.events.insert((later, Event::AcknowledgesLater { side: to }));
         }
     }
 
@@ -257,7 +246,7 @@ impl Connection {
         let end = &mut self.ends[side];
         let (sequence, expected) = (end.next, end.expected);
         end.next = end.next.wrapping_add(length);
-        (end.unacknowledged, end.acknowledges_late_at) = (0, None);
+        (end.unacknowledged, end.acknowledges_later_at) = (0, None);
         self.push(at, side, flags, sequence, expected);
         self.segments.last_mut().expect("it was just added").payload = payload;
         // Nothing overtakes what waits at the downlink of the other side.
@@ -276,7 +265,7 @@ impl Connection {
     /// An acknowledgment without data.
     fn acknowledge(&mut self, at: Moment, side: usize) {
         let end = &mut self.ends[side];
-        (end.unacknowledged, end.acknowledges_late_at) = (0, None);
+        (end.unacknowledged, end.acknowledges_later_at) = (0, None);
         if !end.reset {
             let (sequence, expected) = (end.next, end.expected);
             self.push(at, side, ACK, sequence, expected);
@@ -290,13 +279,13 @@ impl Connection {
 }
 
 /// What a side sends before it closes, cut into segments. Each leaves when its last byte does.
-fn pieces(side: &Side) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+fn payloads(side: &Side) -> Vec<Payload> {
+    let mut payloads = Vec::new();
     for write in &side.writes {
         let mut sent = 0;
         for bytes in write.bytes.chunks(MSS.into()) {
             sent += bytes.len();
-            pieces.push(Piece {
+            payloads.push(Payload {
                 bytes: bytes.to_vec(),
                 at: write.share(write.sent, sent),
                 arrives_at: write.share(write.received, sent),
@@ -305,9 +294,9 @@ fn pieces(side: &Side) -> Vec<Piece> {
         }
     }
     if let Some(closes_at) = side.closes_at {
-        pieces.retain(|piece| piece.at <= closes_at);
+        payloads.retain(|payload| payload.at <= closes_at);
     }
-    pieces
+    payloads
 }
 
 #[cfg(test)]
@@ -358,6 +347,11 @@ mod tests {
                 "100 S . 5052 1102 0",
             ]
         );
+    }
+
+    #[test]
+    fn a_port_at_which_no_program_listens_answers_with_a_reset() {
+        assert_eq!(lines(&refused(at(5), WAY, 1000)), ["5 C S 1000 0 0", "25 S R. 0 1001 0"]);
     }
 
     #[test]

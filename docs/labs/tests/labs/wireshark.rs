@@ -197,19 +197,21 @@ fn the_fields_of_wireshark_give_the_key() {
         let end = |line: &Vec<String>| hex(&line[0]) + line[1].parse::<usize>().unwrap() - 9;
         whole("last-chunk", ends.iter().map(end).max().unwrap());
 
-        let requests = format!("bittorrent.msg.type == 6 and ip.src == {a}");
-        let stream = &capture.first(&requests, "tcp.stream");
-        let first_at = seconds(&capture.first(&requests, "frame.time_relative"));
         let sum = |lines: Vec<Vec<String>>, less| {
             lines.iter().map(|line| line[0].parse::<usize>().unwrap() - less).sum::<usize>()
         };
         let blocks = format!("tcp.stream == {stream} and bittorrent.msg.type == 7");
         let data = sum(capture.show(&blocks, &["bittorrent.msg.length"]), 9);
         whole("data-bytes", data);
-        let payload = sum(capture.show(&format!("tcp.stream == {stream}"), &["tcp.len"]), 0);
-        whole("control-bytes", payload - data);
+        let last = &capture.show(&blocks, &["frame.number"]).pop().unwrap()[0];
+        let up_to_last = format!("tcp.stream == {stream} and frame.number <= {last}");
+        whole("control-bytes", sum(capture.show(&up_to_last, &["tcp.len"]), 0) - data);
 
-        let blocks = format!("{blocks} and ip.dst == {a}");
+        let requests = format!("bittorrent.msg.type == 6 and ip.src == {a}");
+        let stream = &capture.first(&requests, "tcp.stream");
+        let first_at = seconds(&capture.first(&requests, "frame.time_relative"));
+        let blocks =
+            format!("tcp.stream == {stream} and bittorrent.msg.type == 7 and ip.dst == {a}");
         let first_block = capture.first(&blocks, "frame.number");
         let block_at = seconds(&capture.first(&blocks, "frame.time_relative"));
         is("first-block-ms", 1000.0 * (block_at - first_at));
@@ -270,6 +272,9 @@ fn the_sheet_has_the_numbers_of_its_student() {
     let dial = format!("tcp.flags.syn == 1 and ip.src == {a} and ip.dst == 10.0.0.10");
     let request = format!("bittorrent.msg.type == 6 and ip.src == {a}");
     let late = "bittorrent.msg.type == 6 and ip.src == 10.0.0.16";
+    let from_seed =
+        format!("tcp.stream == {} and bittorrent.msg.type == 7", first(&dial, "tcp.stream"));
+    let last = &capture.show(&from_seed, &["frame.number"]).pop().unwrap()[0];
     let bitfield =
         first("bittorrent.msg.type == 5 and ip.src == 10.0.0.10", "bittorrent.msg.bitfield");
     let hash = &first("bittorrent.info_hash", "bittorrent.info_hash")[..4];
@@ -279,7 +284,9 @@ fn the_sheet_has_the_numbers_of_its_student() {
         format!("follow,tcp,ascii,{}\n", first(&get, "tcp.stream")),
         format!("-Y \"tcp.stream=={}\"\n", first(&get, "tcp.stream")),
         format!("-Y \"tcp.stream=={} and frame.number<", first(&dial, "tcp.stream")),
-        format!("-Y \"tcp.stream=={} and bittorrent.msg.type==7\"", first(&request, "tcp.stream")),
+        format!("-Y \"tcp.stream=={} and bittorrent.msg.type==7\"", first(&dial, "tcp.stream")),
+        format!("-Y \"tcp.stream=={} and frame.number<={last}\"", first(&dial, "tcp.stream")),
+        format!("-Y \"tcp.stream=={} and ip.dst=={a} and", first(&request, "tcp.stream")),
         format!("bittorrent.piece.index=={}\"", hex(&bitfield).count_ones() - 1),
         format!("first request, here {}:", first(late, "frame.number")),
         format!("frame.number<{} and", first(late, "frame.number")),

@@ -53,6 +53,13 @@ impl Read {
         })
     }
 
+    /// The place of the connection in which A dials the seed.
+    fn to_seed(&self) -> usize {
+        let Subjects { a, seed, .. } = self.subjects;
+        let is_it = |connection: &Connection| connection.ends.map(|end| *end.ip()) == [a, seed];
+        self.seen.connections.iter().position(is_it).expect("every peer dials the seed")
+    }
+
     /// The first request that a peer sends to any other.
     fn first_request(&self, peer: Ipv4Addr) -> (&Heard, Block) {
         self.requests().find(|(heard, _)| heard.from == peer).expect("every peer downloads")
@@ -89,12 +96,10 @@ pub(super) fn two_trackers(read: &Read) -> Key {
 }
 
 pub(super) fn dial(read: &Read) -> Key {
-    let Subjects { a, seed, .. } = read.subjects;
-    let is_it = |connection: &&Connection| connection.ends.map(|end| *end.ip()) == [a, seed];
-    let dial = read.seen.connections.iter().find(is_it).expect("every peer dials the seed");
+    let dial = &read.seen.connections[read.to_seed()];
     // SYN, SYN/ACK, ACK.
-    let [syn, _, ack, ..] = dial.packets[..] else { panic!("a connection has more packets") };
-    named([("dial-port", f64::from(dial.ends[0].port())), ("dial-rtt-ms", millis(syn, ack))])
+    let [syn, _, ack, ..] = &dial.segments[..] else { panic!("a connection has more segments") };
+    named([("dial-port", f64::from(dial.ends[0].port())), ("dial-rtt-ms", millis(syn.at, ack.at))])
 }
 
 pub(super) fn last_chunk(read: &Read) -> Key {
@@ -110,11 +115,15 @@ pub(super) fn last_chunk(read: &Read) -> Key {
 }
 
 pub(super) fn control_and_data(read: &Read) -> Key {
-    let place = read.first_request(read.subjects.a).0.connection;
-    let blocks = read.blocks().filter(|(heard, _)| heard.connection == place);
-    let data: u64 = blocks.map(|(_, block)| u64::from(block.length())).sum();
-    let control = read.seen.connections[place].bytes - data;
-    named([("data-bytes", number(data)), ("control-bytes", number(control))])
+    let place = read.to_seed();
+    let blocks = || read.blocks().filter(|(heard, _)| heard.connection == place);
+    let data: usize = blocks().map(|(_, block)| block.length() as usize).sum();
+    // A connection can end in the midst of a block, which is no message then.
+    let last = blocks().map(|(heard, _)| heard.packet).max().unwrap_or(usize::MAX);
+    let segments = &read.seen.connections[place].segments;
+    let up_to_last = segments.iter().filter(|segment| segment.packet <= last);
+    let all: usize = up_to_last.map(|segment| segment.length).sum();
+    named([("data-bytes", count(data)), ("control-bytes", count(all - data))])
 }
 
 pub(super) fn pipelining(read: &Read) -> Key {
@@ -184,7 +193,7 @@ pub(super) fn reciprocity(read: &Read) -> Key {
 pub(super) fn completed(read: &Read) -> Key {
     let [started, completed] =
         [Event::Started, Event::Completed].map(|event| read.event_of(read.subjects.a, event));
-    named([("completed-s", millis(started, completed) / 1e3)])
+    named([("completed-s", number(completed.as_nanos() - started.as_nanos()) / 1e9)])
 }
 
 fn named<const N: usize>(numbers: [(&str, f64); N]) -> Key {
