@@ -72,10 +72,20 @@ impl Answers {
 
     /// Whether every number of the key was answered, within this part of it.
     pub(crate) fn judge(&self, key: &Key, tolerance: f64) -> Result<(), Stop> {
+        self.judge_with_hint(key, tolerance, hints::NUMBER_OFF)
+    }
+
+    /// The same, with a hint for a wrong answer.
+    pub(crate) fn judge_with_hint(
+        &self,
+        key: &Key,
+        tolerance: f64,
+        hint: &'static str,
+    ) -> Result<(), Stop> {
         for (name, &right) in key {
             let answer = self.get(name)?;
             if (answer - right).abs() > tolerance * right.abs() {
-                return Err(wrong(name, answer, hints::NUMBER_OFF));
+                return Err(wrong(name, answer, hint));
             }
         }
         Ok(())

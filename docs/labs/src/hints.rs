@@ -335,6 +335,39 @@ pub(crate) const ANSWER_LINE: &str = "each answer is on its own line with a plai
 pub(crate) const NUMBER_OFF: &str = "did you mix bits and bytes, or 1000 and 1024? Are the numbers \
     and the rng-seed yours? \"If it does not work\" in the sheet has the usual causes";
 
+pub(crate) const WIRE_ANNOUNCE: &str = "in the query ~ and %7E are the same byte, and two bytes x and y \
+    make 256 x + y; the interval follows 8:interval in the body of the answer";
+
+pub(crate) const WIRE_ANSWER: &str = "5:peers is followed by a number of bytes, six for each peer; all GETs \
+    of A count, also those without an event";
+
+pub(crate) const WIRE_TWO_TRACKERS: &str = "count all packets of one announce, those of the tracker as well: \
+    over UDP the question for a connection id, over TCP handshake and FINs";
+
+pub(crate) const WIRE_DIAL: &str = "the port from which A's SYN to 10.0.0.10 comes; the time from that SYN \
+    to the ACK that A answers the SYN/ACK with, in ms";
+
+pub(crate) const WIRE_LAST_CHUNK: &str = "count the bits of the seed's bitfield that are 1; a chunk ends where \
+    its last block ends, and the length of a piece message is 9 more than that of its block";
+
+pub(crate) const WIRE_CONTROL: &str = "A's connection to the seed, both directions, up to the frame with the last \
+    block; 13 bytes in front of each block are control; tcp.len, without any header";
+
+pub(crate) const WIRE_PIPELINING: &str = "a frame can hold several requests; a block is complete in the frame \
+    with its last segment, which is where the piece message is shown";
+
+pub(crate) const WIRE_CHOKING: &str = "type 0 is a choke and type 1 an unchoke, and a frame can hold other \
+    messages beside it";
+
+pub(crate) const WIRE_LATE: &str = "decimal; only frames before that of the first request count, and the seed \
+    is a neighbor, too; the first bit of a bitfield is chunk 0";
+
+pub(crate) const WIRE_RECIPROCITY: &str = "a block is one piece message (type 7), in however many segments; \
+    from-b goes from B to A";
+
+pub(crate) const WIRE_COMPLETED: &str = "from the GET with event=started to the GET with event=completed, both \
+    of A, in seconds";
+
 pub(crate) const SWARM_TIME: &str = "no swarm is faster than its bound, and this one takes less \
     than twice the bound: is your number the time after \"this swarm\", from a run with your own \
     numbers?";

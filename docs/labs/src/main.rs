@@ -17,6 +17,7 @@
 //! | `sockets.rs` | UDP and TCP with a time limit on every call |
 //! | `relay.rs` | a UDP echo behind a link that loses, delays and duplicates |
 //! | `peers.rs` | scripted peers, the other side of a BitTorrent program |
+//! | `capture/` | a swarm of the simulator as packets for Wireshark |
 //! | `torrent.rs` | a torrent for one check |
 //! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
@@ -27,6 +28,7 @@
 
 mod answers;
 mod bundle;
+mod capture;
 mod check;
 mod conversation;
 mod grade;
@@ -87,6 +89,10 @@ fn run(options: &Options) -> Result<ExitCode> {
         Command::Relay(options) => {
             let rng = Rng::with_seed(seed::seed(&options.student, "relay"));
             relay::run(options.port, options.link(), rng).context("relay")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Capture(options) => {
+            capture::write(options)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Bundle(options) => {

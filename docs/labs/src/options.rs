@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Key(Key),
     /// Echo UDP datagrams through a link that loses, delays and duplicates them
     Relay(Relay),
+    /// Write what a small swarm sends to a file for Wireshark (lab 4)
+    Capture(Capture),
     /// Write an autograder for Gradescope
     Bundle(Bundle),
     /// Print the reports of a class as a table
@@ -108,6 +110,18 @@ RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p labs -p peer 
     --target x86_64-unknown-linux-gnu
 
 Example: labs bundle bencode -o bencode.zip";
+
+/// The options of `labs capture`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: labs capture --student alice -o alice.pcapng")]
+pub(crate) struct Capture {
+    /// The swarm is that of this ID
+    #[arg(long, value_name = "ID", default_value = "practice")]
+    pub(crate) student: String,
+    /// File to write, in the format pcapng
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
 
 /// The options of `labs table`.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@
 //! | `world/ends.rs` | the ends of all connections, by their keys |
 //! | `world/queue.rs` | what happens next |
 //! | `participant.rs` | the peers that take part |
-//! | `observe.rs` | which of their decisions are kept |
+//! | `observe.rs` | which of their decisions are kept, and what goes over the network |
 //! | `scenarios/` | published and derived results, reproduced |
 //! | `links.rs` | how long bytes take: rate and delay of a peer's access to the network |
 //!
@@ -21,6 +21,6 @@ pub mod scenarios;
 mod world;
 
 pub use links::Link;
-pub use observe::{Entry, Observer, Trace};
+pub use observe::{Entry, Observer, Trace, Traffic};
 pub use participant::{Conduct, HostId, Participant, Settings};
 pub use world::{Carried, World};

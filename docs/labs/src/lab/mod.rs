@@ -7,6 +7,7 @@ mod datagrams;
 mod distribution_time;
 mod framed;
 mod free_riders;
+mod on_the_wire;
 mod own_choker;
 mod pinger;
 mod rarest_first;
@@ -69,6 +70,16 @@ const LABS: &[Lab] = &[
         programs: &[],
         waits: true,
         key: Some(pinger::key),
+    },
+    Lab {
+        number: 4,
+        name: "on-the-wire",
+        title: "On the wire",
+        takes: Takes::Answers,
+        parts: &[on_the_wire::CHECKS],
+        programs: &[],
+        waits: false,
+        key: Some(on_the_wire::key),
     },
     Lab {
         number: 5,

@@ -58,7 +58,7 @@ fn the_numbers_of_the_reference_get_full_marks_and_each_wrong_one_costs_its_chec
         let mut answers = python(&in_labs("solutions").join(file), &[STUDENT, path(&peer)]);
         if lab == "distribution-time" {
             // Here no real swarm runs, which takes over a minute.
-            let key = key(lab);
+            let key = key(lab, STUDENT);
             let bound = key.lines().find_map(|line| line.strip_prefix("swarm-bound = ")).unwrap();
             let measured = 1.3 * bound.parse::<f64>().unwrap();
             answers += &format!("swarm-bound = {bound}\nswarm-measured = {measured}\n");
@@ -80,11 +80,68 @@ fn the_numbers_of_the_reference_get_full_marks_and_each_wrong_one_costs_its_chec
 
 #[test]
 fn the_empty_answers_of_a_starter_get_no_points() {
-    for (lab, file, _) in LABS {
+    let points = LABS.map(|(lab, file, _)| (lab, file, 15));
+    for (lab, file, max) in [("on-the-wire", "04_on_the_wire.py", 20)].into_iter().chain(points) {
         let answers = python(&in_labs("starter").join(file), &[STUDENT]);
         let graded = grade(lab, &answers);
-        assert_eq!(graded.points(), (0, 15), "{:#}", graded.report);
+        assert_eq!(graded.points(), (0, max), "{:#}", graded.report);
     }
+}
+
+/// The checks of lab 4 and their answers.
+const ON_THE_WIRE: [(&str, &[&str]); 11] = [
+    ("announce", &["info-hash-start", "interval"]),
+    ("answer", &["first-peers", "announces"]),
+    ("two-trackers", &["udp-peer", "udp-packets", "http-packets"]),
+    ("dial", &["dial-port", "dial-rtt-ms"]),
+    ("last-chunk", &["chunks", "last-chunk"]),
+    ("control-and-data", &["data-bytes", "control-bytes"]),
+    ("pipelining", &["first-requests", "first-block-ms"]),
+    ("choking", &["seed-unchokes-first", "chokes"]),
+    ("late", &["late-chunk", "late-copies", "late-rarest"]),
+    ("reciprocity", &["from-b", "to-b"]),
+    ("completed", &["completed-s"]),
+];
+
+#[test]
+fn the_reference_of_lab_4_reads_the_answers_off_the_capture_and_a_wrong_one_costs_its_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("swarm.pcapng");
+    stdout(&mut labs(&["capture", "--student", STUDENT, "-o", path(&capture)]));
+    let reference = in_labs("solutions/04_on_the_wire.py");
+    let answers = python(&reference, &[STUDENT, path(&capture)]);
+    let graded = grade("on-the-wire", &answers);
+    assert_eq!(graded.failed(), [""; 0], "{:#}", graded.report);
+    assert_eq!(graded.points(), (20, 20));
+    assert_eq!(graded.ids(), ON_THE_WIRE.map(|(id, _)| id));
+    let names: Vec<_> = ON_THE_WIRE.iter().flat_map(|(_, names)| *names).collect();
+    assert_eq!(answers.lines().count(), names.len());
+    // The first answer of each check, then the second of those that have one, then the third.
+    for place in 0..3 {
+        let wrong = ON_THE_WIRE.iter().filter_map(|(id, names)| Some((*id, *names.get(place)?)));
+        let (ids, names): (Vec<_>, Vec<_>) = wrong.unzip();
+        let wrong = names.iter().fold(answers.clone(), |answers, name| changed(&answers, name));
+        let graded = grade("on-the-wire", &wrong);
+        assert_eq!(graded.failed(), ids, "{:#}", graded.report);
+        let failed = graded.checks().iter().filter(|check| check["passed"] == false);
+        for (check, name) in failed.zip(names) {
+            assert!(check["expected"].as_str().unwrap().contains(name), "{:#}", graded.report);
+        }
+    }
+}
+
+#[test]
+fn the_capture_of_another_student_gives_other_answers() {
+    let graded = grade("on-the-wire", &key("on-the-wire", "another"));
+    let (points, _) = graded.points();
+    // What a neighbor's answers get by chance, in so small a swarm.
+    assert!(points <= 6, "{:#}", graded.report);
+}
+
+#[test]
+#[ignore = "needs tshark"]
+fn the_commands_of_lab_4_run_as_typed() {
+    run_commands("04-on-the-wire.md", |_| true);
 }
 
 #[test]
@@ -147,15 +204,17 @@ fn grade(lab: &str, answers: &str) -> Graded {
     Graded::by(labs(&arguments).args(["--format", "json"]))
 }
 
-fn key(lab: &str) -> String {
-    stdout(&mut labs(&["key", lab, "--student", STUDENT]))
+/// What staff compare a student's answers with.
+pub(crate) fn key(lab: &str, student: &str) -> String {
+    stdout(&mut labs(&["key", lab, "--student", student]))
 }
 
 fn python(file: &Path, arguments: &[&str]) -> String {
     stdout(Command::new("python3").arg(file).args(arguments))
 }
 
-fn stdout(command: &mut Command) -> String {
+/// What a command prints, which must succeed.
+pub(crate) fn stdout(command: &mut Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "{command:?}");
     String::from_utf8(output.stdout).unwrap()

@@ -25,11 +25,12 @@ fn list_names_the_labs_with_their_points() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     let rows: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected: [Vec<_>; 9] = [
+    let expected: [Vec<_>; 10] = [
         vec!["lab", "name", "points", "checks", "title"],
         vec!["1", "datagrams", "15", "10", "Datagrams"],
         vec!["2", "streams", "20", "15", "Streams"],
         vec!["3", "loss-and-delay", "17", "8", "Loss", "and", "delay"],
+        vec!["4", "on-the-wire", "20", "11", "On", "the", "wire"],
         vec!["5", "bencode", "20", "16", "Bencode", "and", ".torrent", "files"],
         vec!["6", "tracker", "20", "15", "A", "tracker"],
         vec!["7", "a-peer", "20", "14", "A", "peer,", "byte", "by", "byte"],

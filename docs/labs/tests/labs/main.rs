@@ -14,4 +14,5 @@ mod references;
 mod sheets;
 mod uf_logs;
 mod variants;
+mod wireshark;
 mod workspace;

@@ -24,7 +24,7 @@ use fastrand::Rng;
 use tracker::swarms::{Full, Limits, Swarms};
 
 use super::links::{Downlink, Link, Uplink};
-use super::observe::Observer;
+use super::observe::{Observer, Traffic};
 use super::participant::{Conduct, HostId, Participant, Settings};
 use crate::PeerKey;
 use crate::choker::AskChoker;
@@ -447,6 +447,9 @@ impl<O: Observer> World<O> {
         let from = address(host).ip();
         let answer = self.tracker.announce(from, &request, &[Family::V4], self.now, &mut self.rng);
         let answer = Box::new(answer.map(|announced| announced.response));
+        let traffic =
+            Traffic::Announces { host, request: &request, answer: answer.as_ref().as_ref().ok() };
+        self.observer.traffic(self.now, traffic);
         self.schedule_after(back, Scheduled::TrackerAnswered { host, answer });
     }
 

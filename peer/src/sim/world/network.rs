@@ -14,7 +14,7 @@ use super::{Host, PORT, Scheduled, World, address};
 use crate::PeerKey;
 use crate::decision::DisconnectReason;
 use crate::sim::links::transmission;
-use crate::sim::{Conduct, HostId, Observer};
+use crate::sim::{Conduct, HostId, Observer, Traffic};
 use crate::torrent::Input;
 
 /// What travels over a connection.
@@ -39,6 +39,7 @@ const FIRST_EPHEMERAL_PORT: u16 = 49_152;
 impl<O: Observer> World<O> {
     /// The way there, the way back and the way there again: TCP's handshake, then ours.
     pub(super) fn dial(&mut self, by: HostId, address: SocketAddr) {
+        self.observer.traffic(self.now, Traffic::Dials { host: by, to: address });
         let near = self.hosts[by.0 as usize].link.delay;
         let way = self.host_at(address).map_or(near, |to| self.delay(by, to));
         self.schedule_after(3 * way, Scheduled::Dialed { by, address });
@@ -57,6 +58,8 @@ impl<O: Observer> World<O> {
         let port = u16::try_from(port).expect("there are 2^14 ephemeral ports");
         let delay = self.delay(by, to);
         let outgoing = self.ends.open(by, to, delay, self.now);
+        let ends = [outgoing, other_end(outgoing)];
+        self.observer.traffic(self.now, Traffic::Opens { hosts: [by, to], ends, port });
         self.schedule_after(delay, Scheduled::Answered { peer: outgoing, address: dialed });
         let from = SocketAddr::new(address(by).ip(), port);
         self.connected(other_end(outgoing), from, Direction::Incoming);
@@ -88,6 +91,9 @@ impl<O: Observer> World<O> {
             end.behind.push_back(item);
         } else {
             let delay = end.delay;
+            if let Item::Message(message) = &item {
+                self.observer.traffic(self.now, Traffic::Sends { end: peer, message });
+            }
             self.schedule_after(delay, Scheduled::Reached { end: other_end(peer), item });
         }
     }
@@ -98,6 +104,8 @@ impl<O: Observer> World<O> {
         match self.ends.get(peer) {
             Some(end) if !end.sending => {
                 self.haves.push(Gathered { delay: end.delay, piece, end: other_end(peer) });
+                let message = &Message::Have(piece);
+                self.observer.traffic(self.now, Traffic::Sends { end: peer, message });
             }
             Some(_) | None => self.send(peer, Item::Message(Message::Have(piece))),
         }
@@ -154,6 +162,7 @@ impl<O: Observer> World<O> {
         let out = transmission(block.length(), link.up);
         let end = self.ends.get_mut(peer).expect("the core names blocks for open connections");
         end.sending = true;
+        self.observer.traffic(self.now, Traffic::Begins { end: peer, block });
         self.schedule_after(out, Scheduled::WentOut { host, peer, block });
     }
 
@@ -199,6 +208,7 @@ impl<O: Observer> World<O> {
         let Some(&End { host, remote, .. }) = self.ends.get(end) else {
             return self.lose(&item);
         };
+        self.observer.traffic(self.now, Traffic::Receives { end });
         match item {
             Item::Message(message) => {
                 let block = if let Message::Piece(block) = message { Some(block) } else { None };
@@ -262,6 +272,7 @@ impl<O: Observer> World<O> {
     /// Closes our end now. The other end notices once what is in flight has arrived.
     pub(super) fn close(&mut self, peer: PeerKey) {
         if let Some(End { delay, .. }) = self.ends.remove(peer) {
+            self.observer.traffic(self.now, Traffic::Closes { end: peer });
             let reached = Scheduled::Reached { end: other_end(peer), item: Item::Close };
             self.schedule_after(delay, reached);
         }
@@ -276,12 +287,14 @@ impl<O: Observer> World<O> {
 mod tests {
     use common::bitfield::Bitfield;
     use common::geometry::Geometry;
+    use common::moment::Moment;
 
     use super::*;
+    use crate::decision::Decision;
     use crate::sim::{Conduct, Link, Participant, Settings, Trace};
 
     /// A seed that sends a block a second, and a leecher that receives two.
-    fn seed_and_leecher() -> (World<Trace>, [HostId; 2]) {
+    fn seed_and_leecher<O: Observer + Default>() -> (World<O>, [HostId; 2]) {
         let geometry = Geometry::new(1 << 20, 1 << 16).unwrap();
         let announce_interval = Duration::from_secs(1800);
         let mut world = World::new(Settings { geometry, announce_interval }, 1);
@@ -301,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_block_takes_the_time_of_its_path() {
-        let (mut world, [_, leecher]) = seed_and_leecher();
+        let (mut world, [_, leecher]) = seed_and_leecher::<Trace>();
         let came = |world: &World<Trace>| world.peer(leecher).totals().downloaded > 0;
         assert!(world.run_until(came, Duration::from_secs(10)));
         // Of 10 ms: 2 to the tracker and back; of 20 ms: 3 to dial, 1 for the answer, which the
@@ -312,7 +325,7 @@ mod tests {
 
     #[test]
     fn messages_sent_during_a_block_arrive_after_it() {
-        let (mut world, [seed, leecher]) = seed_and_leecher();
+        let (mut world, [seed, leecher]) = seed_and_leecher::<Trace>();
         let sends = |world: &World<Trace>| world.ends.iter().any(|(_, end)| end.sending);
         assert!(world.run_until(sends, Duration::from_secs(10)));
         let (peer, _) = world.ends.iter().find(|(_, end)| end.host == seed).unwrap();
@@ -323,9 +336,60 @@ mod tests {
         assert_eq!(world.peer(leecher).totals().downloaded, 16 * 1024);
     }
 
+    /// What went over the network, counted.
+    #[derive(Debug, Default)]
+    struct Counts {
+        dials: u32,
+        opened: u32,
+        sent: u32,
+        blocks_begun: u32,
+        blocks_sent: u32,
+        received: u32,
+        closed: u32,
+        announces: u32,
+    }
+
+    impl Observer for Counts {
+        fn decision(&mut self, _: Moment, _: HostId, _: Decision) {}
+
+        fn traffic(&mut self, _: Moment, traffic: Traffic<'_>) {
+            match traffic {
+                Traffic::Dials { .. } => self.dials += 1,
+                Traffic::Opens { .. } => self.opened += 1,
+                Traffic::Sends { message, .. } => {
+                    self.sent += 1;
+                    self.blocks_sent += u32::from(matches!(message, Message::Piece(_)));
+                }
+                Traffic::Begins { .. } => self.blocks_begun += 1,
+                Traffic::Receives { .. } => self.received += 1,
+                Traffic::Closes { .. } => self.closed += 1,
+                Traffic::Announces { .. } => self.announces += 1,
+            }
+        }
+    }
+
+    #[test]
+    fn an_observer_sees_all_that_goes_over_the_network() {
+        let (mut world, [seed, leecher]) = seed_and_leecher::<Counts>();
+        assert!(world.run_until(World::all_complete, Duration::from_secs(100)));
+        world.run_for(Duration::from_secs(1));
+        world.leave(leecher);
+        world.leave(seed);
+        world.run_for(Duration::from_secs(1));
+        let Counts { dials, opened, sent, blocks_begun, blocks_sent, received, closed, announces } =
+            world.observer;
+        assert_eq!((dials, opened), (1, 1));
+        assert_eq!((blocks_begun, blocks_sent), (64, 64));
+        // One close may arrive as well, and the last haves meet a closed end.
+        assert!((sent - 2..=sent + 1).contains(&received), "{received} of {sent}");
+        assert!((1..=2).contains(&closed));
+        // Started twice, completed, stopped twice.
+        assert_eq!(announces, 5);
+    }
+
     #[test]
     fn a_dial_to_no_peer_fails() {
-        let (mut world, [seed, leecher]) = seed_and_leecher();
+        let (mut world, [seed, leecher]) = seed_and_leecher::<Trace>();
         world.leave(seed);
         world.introduce(leecher, seed);
         world.run_for(Duration::from_secs(600));
