@@ -192,9 +192,9 @@ impl Torrent {
             let peer = neighbor.key();
             neighbor.last_sent = now;
             self.outputs.push_back(Output::Send { peer, message: Message::Have(piece) });
-            if neighbor.has.contains(piece) {
-                neighbor.wanted -= 1;
-                exhausted.extend((neighbor.wanted == 0).then_some(peer));
+            if neighbor.wanted == Some(piece) {
+                neighbor.wanted = neighbor.has.first_missing_in(self.downloads.picker.have());
+                exhausted.extend(neighbor.wanted.is_none().then_some(peer));
             }
         }
         exhausted.into_iter().for_each(|peer| self.update_interest(peer, now));

@@ -63,12 +63,12 @@ impl Torrent {
         neighbor.this_round.haves += 1;
         let picker = &mut self.downloads.picker;
         picker.peer_gained(piece, &neighbor.has, &mut self.rng);
-        if !picker.have().contains(piece) {
-            neighbor.wanted += 1;
+        // Most haves come from neighbors that interest us already, and choke us.
+        let interests_now = neighbor.wanted.is_none() && !picker.have().contains(piece);
+        if interests_now {
+            neighbor.wanted = Some(piece);
         }
-        // Most haves come from neighbors that choke us and interest us already.
-        let interest_changes = neighbor.am_interested != (neighbor.wanted > 0);
-        if interest_changes || neighbor.answers() || neighbor.has.is_full() {
+        if interests_now || neighbor.answers() || neighbor.has.is_full() {
             self.after_news(peer, now);
         }
     }
@@ -92,7 +92,7 @@ impl Torrent {
                 }
             }
         }
-        neighbor.wanted = neighbor.has.count_missing_in(picker.have());
+        neighbor.wanted = neighbor.has.first_missing_in(picker.have());
         self.after_news(peer, now);
     }
 
@@ -123,7 +123,7 @@ impl Torrent {
     /// BEP 3: the interested state "must be kept up to date at all times".
     pub(super) fn update_interest(&mut self, peer: PeerKey, now: Moment) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
-        let interested = neighbor.wanted > 0;
+        let interested = neighbor.wanted.is_some();
         if neighbor.am_interested != interested {
             neighbor.am_interested = interested;
             let message = if interested { Message::Interested } else { Message::NotInterested };

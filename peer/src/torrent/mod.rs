@@ -217,7 +217,12 @@ impl Torrent {
 
     /// The next output, oldest first.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A round explains every neighbor; from one to the next, no peer keeps that memory.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When [`Input::TimedOut`] is due, if nothing else happens before.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use common::bitfield::Bitfield;
-use common::geometry::Block;
+use common::geometry::{Block, PieceIndex};
 use common::moment::Moment;
 use common::report::{Direction, Identity};
 use common::wire::ExtendedHandshake;
@@ -40,8 +40,8 @@ pub struct Neighbor {
     /// Where it listens, as far as we know.
     pub(super) listens_at: Vec<SocketAddr>,
     pub(super) extensions: Extensions,
-    /// How many pieces it has that we lack; we are interested while there are any.
-    pub(super) wanted: u32,
+    /// One of the pieces that it has and we lack; we are interested while there is one.
+    pub(super) wanted: Option<PieceIndex>,
     /// What we requested, in order.
     pub(super) requests: VecDeque<Request>,
     /// Requests that we abandoned; their blocks may still arrive.
@@ -168,7 +168,7 @@ impl Neighbor {
             downloaded: 0,
             uploaded: 0,
             extensions: if extensions { Extensions::Awaited } else { Extensions::Unknown },
-            wanted: 0,
+            wanted: None,
             requests: VecDeque::new(),
             abandoned: VecDeque::new(),
             receiving: None,

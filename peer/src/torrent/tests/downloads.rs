@@ -53,7 +53,7 @@ fn we_are_interested_exactly_while_a_neighbor_has_what_we_lack() {
     assert_eq!(sent(&actions, 1), [&Message::Interested]);
     // A repeated have counts once.
     scene.receive(1, Message::Have(piece(1)));
-    assert_eq!(scene.remote(1).wanted, 1);
+    assert_eq!(scene.remote(1).this_round.haves, 1);
     let blocks = requests(&scene.receive(1, Message::Unchoke), 1);
     assert_eq!(blocks, [block(1, 0), block(1, 1)]);
     scene.answer(1, blocks[0]);
