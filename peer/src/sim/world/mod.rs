@@ -244,7 +244,7 @@ impl<O: Observer> World<O> {
         }
         self.host_mut(host).presence = Presence::Gone;
         let peers: Vec<PeerKey> =
-            self.peer(host).neighbors().map(|neighbor| neighbor.identity.key).collect();
+            self.peer(host).neighbors().map(|neighbor| neighbor.identity().key).collect();
         peers.into_iter().for_each(|peer| self.close(peer));
     }
 
