@@ -7,7 +7,7 @@ pub(crate) const ENDED: &str = "a server runs until it is stopped; what it wrote
     why it ended";
 
 pub(crate) const NOT_READY: &str = "the port is the last argument: sys.argv[2] in Python, a number \
-    only after int()";
+    only after int(); argv[2] in C, after atoi() and in network byte order, htons()";
 
 pub(crate) const DECODE_BEFORE_UPPER: &str = "decode the bytes as UTF-8, change the text, encode \
     it again: upper case of single bytes knows only the letters of ASCII";
@@ -25,10 +25,23 @@ pub(crate) const REPLY_ADDRESS: &str = "answer to the address that this receive 
     kept in a variable that the next receive changes";
 
 pub(crate) const LINE_END: &str = "the line goes out without its line end: input() removes it, \
-    sys.stdin.readline() does not";
+    sys.stdin.readline() does not; fgets() in C and <STDIN> in Perl do not either";
 
 pub(crate) const ADDED_LINE_END: &str = "the answer has a line end that the text did not have: a \
     datagram is a message as it is, and needs none";
+
+pub(crate) const LEFT_OVER: &str = "the end of the answer was not in this datagram: a receive \
+    returns how many bytes it has written, and what stands behind them in the buffer is old; in C \
+    no zero ends them";
+
+pub(crate) const WAITS_FOR_MORE: &str = "the reply has come, and has no line end to wait for: print what \
+    one receive returns, and end with exit status 0";
+
+pub(crate) const PART_OF_REPLY: &str = "that is only the beginning of the reply: receive with one call \
+    and a large buffer, since what a UDP receive leaves of a datagram is lost";
+
+pub(crate) const RECEIVE_AGAIN: &str = "after a datagram from another sender receive again, in the time \
+    that is left";
 
 pub(crate) const NOT_FROM_THE_SERVER: &str = "print what the server sent, not what it is expected \
     to send";
@@ -54,6 +67,9 @@ pub(crate) const EMPTY_RECEIVE: &str = "a TCP receive that returns 0 bytes means
 pub(crate) const STREAM_HAS_NO_MESSAGES: &str = "TCP is a stream of bytes: one receive returns \
     what has arrived, which can be less than a message; repeat it until the message is complete";
 
+pub(crate) const LETTERS_ARE_CUT: &str = "collect bytes until the message is complete, and only then \
+    make text of them: half a letter is not text";
+
 pub(crate) const KEEP_THE_REST: &str = "one receive can return more than one message: keep the \
     bytes after the first for the next";
 
@@ -64,7 +80,8 @@ pub(crate) const EMPTY_MESSAGE: &str = "a message of length 0 is four bytes of z
     answer is the same; it does not mean the end";
 
 pub(crate) const CHECK_THE_LENGTH: &str = "the length comes from a stranger: compare it with \
-    65,536 before you receive or reserve as much, and close the connection";
+    65,536 before you receive or reserve as much, as an unsigned number, and close the connection \
+    (after fork(), the parent's copy of the socket too)";
 
 pub(crate) const SEND_ALL: &str = "send() may take only a part of a long message: use sendall()";
 
@@ -73,6 +90,12 @@ pub(crate) const ONE_AT_A_TIME: &str = "a server that serves one connection unti
 
 pub(crate) const HALF_CLOSE: &str = "a client that has ended its sending side can still receive: \
     answer what came before the end, then close";
+
+pub(crate) const CLOSE: &str = "a receive of 0 bytes ends the connection: close it; after fork() a \
+    socket is closed when both processes have closed it, so the parent closes its copy at once";
+
+pub(crate) const FLUSH_MESSAGE: &str = "no byte has come: answer as soon as the message is complete \
+    (the client waits and does not close), and flush if you write through a buffer, as fwrite() in C";
 
 pub(crate) const PING_FORMAT: &str = "the sheet gives the form of the datagrams and of each line \
     of the output; print other things, if you must, to stderr";
@@ -115,6 +138,10 @@ pub(crate) const CHOKED: &str = "a peer that chokes discards requests: wait for 
 
 pub(crate) const BLOCKS: &str = "a request is for 16384 bytes; only the last block of a piece is \
     shorter, min(16384, piece size - begin), and no request goes beyond the end of the piece";
+
+pub(crate) const BLOCKS_WERE_SENT: &str = "each block that you requested was sent: receive until a \
+    message is complete, its length too, put each block where its begin says, and see that the blocks \
+    cover the piece";
 
 pub(crate) const LAST_PIECE: &str = "the last piece can be shorter than the piece length: its size \
     is what remains of the length of the file";
@@ -209,7 +236,8 @@ pub(crate) const FIVE: &str = "count only neighbors that are interested: four by
     five in all when as many are interested";
 
 pub(crate) const TOP_FOUR: &str = "sort the interested neighbors by the bytes of requested blocks that each \
-    sent in the last round, most first, and unchoke the first four";
+    sent in the last round, most first and as numbers (JavaScript's sort() compares text), and unchoke \
+    the first four";
 
 pub(crate) const LAST_ROUND: &str = "start the count again in every round: a sum over all rounds rewards what was long \
     ago";
@@ -235,9 +263,13 @@ pub(crate) const STRINGS: &str = "a string is its length in decimal, a colon, an
     whatever they look like; read stdin to its end";
 
 pub(crate) const BYTES_ARE_NOT_TEXT: &str = "a string of bencode is bytes: read and write them in \
-    binary (sys.stdin.buffer), and make of each byte the character with its number (latin-1)";
+    binary (sys.stdin.buffer), and make of each byte the character with its number (latin-1); in C \
+    take unsigned char and the length, since char is signed and %s ends at a zero";
 
 pub(crate) const INTEGERS: &str = "i, the decimal digits with a minus sign where there is one, e";
+
+pub(crate) const INTEGERS_OF_64_BITS: &str = "a double has 53 bits, and JavaScript's numbers and its \
+    JSON.parse() have no other: take a type of 64 bits, BigInt there, or keep the digits as text";
 
 pub(crate) const NESTED: &str = "the values of a list or dictionary are values themselves: decode \
     them with the same function, until the e that belongs to it";
@@ -252,7 +284,7 @@ pub(crate) const LENGTH_FROM_A_STRANGER: &str = "the length comes from a strange
     leading zero, and not more than what is left of the input";
 
 pub(crate) const KEYS: &str = "keys are strings, in ascending order of their raw bytes (capitals \
-    before small letters, 0x7F before 0x80), each of them once and with a value";
+    before small letters, 0x7F before 0x80, 10 before 9), each of them once and with a value";
 
 pub(crate) const TRUNCATED: &str = "look whether there is a next byte before you read it; the end \
     of the input ends no list, dictionary or number";
@@ -287,7 +319,13 @@ pub(crate) const HTTP_ANSWER: &str = "an answer needs its status line, its heade
     Content-Length, and an empty line; or close the connection after the answer";
 
 pub(crate) const TRACKER_ANSWER: &str = "the body is one bencoded dictionary whose keys are sorted \
-    (lab 5), with nothing before or after it";
+    (lab 5), with nothing before or after it; write it as bytes: UTF-8 makes two of each above 127";
+
+pub(crate) const VALID_REQUEST: &str = "this request is right: the values are percent-encoded bytes, so \
+    %XX is one byte, whatever it is; functions for forms (parse_qs, URLSearchParams) make text of them";
+
+pub(crate) const ONE_TABLE: &str = "the peer announced a moment ago: all requests need the same table of \
+    peers, and a process for each client (fork) has a copy of its own";
 
 pub(crate) const COMPACT: &str = "BEP 23: 4 bytes of address and 2 of port, the most significant \
     first; the port is the parameter port, not that of the connection";
@@ -299,7 +337,8 @@ pub(crate) const PEER_KEY: &str = "a peer is its address and the port that it sa
     again is the same peer, even with another id, and another port is another peer";
 
 pub(crate) const BYTES_IN_A_URL: &str = "an info hash is 20 bytes, not text: decode the %XX to \
-    bytes and nothing else; functions for forms (parse_qs) make + a space and bytes text";
+    bytes and nothing else; functions for forms (parse_qs) make + a space and bytes text, and in C \
+    strcmp() stops at the first zero byte: memcmp()";
 
 pub(crate) const SEEDS: &str = "a peer with left=0 is a seed; the counts include the peer that \
     asks, the list does not";
