@@ -7,7 +7,7 @@ pub(crate) const ENDED: &str = "a server runs until it is stopped; its stderr ma
     exited";
 
 pub(crate) const NOT_READY: &str = "the port is the last argument: sys.argv[2] in Python, a string \
-    until int() makes it a number";
+    until int() makes it a number; argv[2] in C, after atoi() and in network byte order, htons()";
 
 pub(crate) const DECODE_BEFORE_UPPER: &str = "decode the bytes as UTF-8, change the text, encode \
     it again: changing single bytes to upper case works only for ASCII letters";
@@ -25,10 +25,23 @@ pub(crate) const REPLY_ADDRESS: &str = "answer to the address that this receive 
     one in a variable that the next receive changes";
 
 pub(crate) const LINE_END: &str = "send the line without its line ending: input() removes it, \
-    sys.stdin.readline() does not";
+    sys.stdin.readline(), fgets() in C and <STDIN> in Perl do not";
 
 pub(crate) const ADDED_LINE_END: &str = "the answer has a line ending that the text did not have: \
     a datagram has boundaries, and needs none";
+
+pub(crate) const LEFT_OVER: &str = "the end of the answer was not in this datagram: a receive \
+    returns how many bytes it has written, and what follows them in the buffer is old; in C they do \
+    not end with a zero";
+
+pub(crate) const WAITS_FOR_MORE: &str = "the reply has come, without a line ending to wait for: print \
+    what one receive returns, and exit with status 0";
+
+pub(crate) const PART_OF_REPLY: &str = "that is only the beginning of the reply: receive with one \
+    call and a large buffer, since the rest of a datagram is lost";
+
+pub(crate) const RECEIVE_AGAIN: &str = "after a datagram from another sender receive again, in the \
+    time that is left";
 
 pub(crate) const NOT_FROM_THE_SERVER: &str = "print what the server sent, not what you expect it \
     to send";
@@ -54,6 +67,9 @@ pub(crate) const EMPTY_RECEIVE: &str = "a TCP receive that returns 0 bytes means
 pub(crate) const STREAM_HAS_NO_MESSAGES: &str = "TCP is a stream of bytes: one receive returns \
     what has arrived, which can be less than a message; receive until the message is complete";
 
+pub(crate) const LETTERS_ARE_CUT: &str = "collect bytes until the message is complete, and only then \
+    make text of them: half a letter is not text";
+
 pub(crate) const KEEP_THE_REST: &str = "one receive can return more than one message: keep the \
     bytes after the first for the next";
 
@@ -63,8 +79,9 @@ pub(crate) const BIG_ENDIAN: &str = "the length is 4 bytes, the most significant
 pub(crate) const EMPTY_MESSAGE: &str = "a message of length 0 is four bytes of zeros, and its \
     answer is the same; it does not mean the end";
 
-pub(crate) const CHECK_THE_LENGTH: &str = "the length comes from a stranger: if it is above \
-    65,536, close the connection before you receive or allocate that much";
+pub(crate) const CHECK_THE_LENGTH: &str = "the length comes from a stranger: compare it with \
+    65,536 as an unsigned number before you receive or allocate that much, and close the connection \
+    (after fork(), the parent's copy of the socket too)";
 
 pub(crate) const SEND_ALL: &str = "send() may send only a part of a long message: use sendall()";
 
@@ -73,6 +90,13 @@ pub(crate) const ONE_AT_A_TIME: &str = "a server that serves one connection unti
 
 pub(crate) const HALF_CLOSE: &str = "a client that has closed its sending side can still receive: \
     answer what came before the end, then close";
+
+pub(crate) const CLOSE: &str = "a receive of 0 bytes ends the connection: close it; after fork() a \
+    socket is closed when both processes have closed it, so the parent closes its copy at once";
+
+pub(crate) const FLUSH_MESSAGE: &str = "no byte has come: answer as soon as the message is complete \
+    (the client waits and does not close), and flush if you write through a buffer, as with fwrite() \
+    in C";
 
 pub(crate) const PING_FORMAT: &str = "the sheet gives the format of the datagrams and of each line \
     of the output; print anything else to stderr";
@@ -115,6 +139,10 @@ pub(crate) const CHOKED: &str = "a peer that chokes you discards requests: wait 
 
 pub(crate) const BLOCKS: &str = "a request is for 16384 bytes; only the last block of a piece may \
     be shorter, min(16384, piece size - begin), and no request goes beyond the end of the piece";
+
+pub(crate) const BLOCKS_WERE_SENT: &str = "each block that you requested was sent: receive until a \
+    message is complete, its length too, put each block where its begin says, and see that the blocks \
+    cover the piece";
 
 pub(crate) const LAST_PIECE: &str = "the last piece can be shorter than the piece length: its size \
     is the rest of the file";
@@ -210,7 +238,8 @@ pub(crate) const FIVE: &str = "count only interested neighbors: four by rate and
     five in all if as many are interested";
 
 pub(crate) const TOP_FOUR: &str = "sort the interested neighbors by the bytes of requested blocks \
-    that each sent in the last round, highest first, and unchoke the first four";
+    that each sent in the last round, highest first and as numbers (JavaScript's sort() compares \
+    text), and unchoke the first four";
 
 pub(crate) const LAST_ROUND: &str = "restart the count in every round: a sum over all rounds \
     rewards what a neighbor sent long ago";
@@ -236,9 +265,13 @@ pub(crate) const STRINGS: &str = "a string is its length in decimal, a colon, an
     whatever they are; read stdin to its end";
 
 pub(crate) const BYTES_ARE_NOT_TEXT: &str = "a bencoded string is bytes: read and write in binary \
-    (sys.stdin.buffer), and turn each byte into the character with its number (latin-1)";
+    (sys.stdin.buffer), and turn each byte into the character with its number (latin-1); in C use \
+    unsigned char and the length, since char is signed and %s ends at a zero";
 
 pub(crate) const INTEGERS: &str = "an integer is i, an optional minus sign, the decimal digits, e";
+
+pub(crate) const INTEGERS_OF_64_BITS: &str = "a double has 53 bits, and JavaScript's numbers and its \
+    JSON.parse() have no other: take a type of 64 bits, BigInt there, or keep the digits as text";
 
 pub(crate) const NESTED: &str = "the values of a list or dictionary are values themselves: decode \
     them with the same function, until the matching e";
@@ -253,7 +286,7 @@ pub(crate) const LENGTH_FROM_A_STRANGER: &str = "the length comes from a strange
     digits, no leading zero, and no more than what is left of the input";
 
 pub(crate) const KEYS: &str = "keys are strings, in ascending order of their raw bytes (capitals \
-    before small letters, 0x7F before 0x80), each of them once and with a value";
+    before small letters, 0x7F before 0x80, 10 before 9), each of them once and with a value";
 
 pub(crate) const TRUNCATED: &str = "check that there is a next byte before you read it; the end of \
     the input does not end a list, dictionary or number";
@@ -288,7 +321,13 @@ pub(crate) const HTTP_ANSWER: &str = "an answer needs a status line, headers wit
     and an empty line; without Content-Length, close the connection after the answer";
 
 pub(crate) const TRACKER_ANSWER: &str = "the body is one bencoded dictionary whose keys are sorted \
-    (lab 5), with nothing before or after it";
+    (lab 5), with nothing before or after it; write it as bytes: UTF-8 makes two of each above 127";
+
+pub(crate) const VALID_REQUEST: &str = "this request is right: the values are percent-encoded bytes, so \
+    %XX is one byte, whatever it is; functions for forms (parse_qs, URLSearchParams) make text of them";
+
+pub(crate) const ONE_TABLE: &str = "the peer announced a moment ago: all requests need the same table of \
+    peers, and a process for each client (fork) has a copy of its own";
 
 pub(crate) const COMPACT: &str = "BEP 23: 4 bytes of address and 2 of port, the most significant \
     first; the port is the parameter port, not that of the connection";
@@ -301,7 +340,7 @@ pub(crate) const PEER_KEY: &str = "a peer is its address and the port that it an
 
 pub(crate) const BYTES_IN_A_URL: &str = "an info hash is 20 bytes, not text: decode each %XX to a \
     byte and change nothing else; functions for web forms (parse_qs) turn + into a space and bytes \
-    into text";
+    into text, and in C strcmp() stops at the first zero byte: use memcmp()";
 
 pub(crate) const SEEDS: &str = "a peer with left=0 is a seed; the counts include the peer that \
     asks, the list does not";

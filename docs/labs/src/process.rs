@@ -122,20 +122,22 @@ impl Running {
             }
             thread::sleep(POLL);
         }
-        // A child of the program may hold the outputs open for longer.
-        let drained = Instant::now() + DRAIN;
-        self.stdout.wait_closed(drained);
-        self.stderr.wait_closed(drained);
         Ok(self.status)
     }
 
-    /// How the program ended, if it has.
+    /// How the program ended, if it has; then its outputs are here as well.
     ///
     /// # Errors
     /// When the system cannot tell.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
+            if self.status.is_some() {
+                // A child of the program may hold the outputs open for longer.
+                let drained = Instant::now() + DRAIN;
+                self.stdout.wait_closed(drained);
+                self.stderr.wait_closed(drained);
+            }
         }
         Ok(self.status)
     }

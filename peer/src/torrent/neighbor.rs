@@ -9,6 +9,7 @@ use common::id::PeerId;
 use common::moment::Moment;
 use common::report::{Direction, Identity};
 use common::wire::ExtendedHandshake;
+use indexmap::IndexMap;
 
 use super::exchange::Exchange;
 use crate::PeerKey;
@@ -211,18 +212,15 @@ impl Neighbor {
 }
 
 /// All neighbors, in the order in which they connected, which is that of their keys.
+///
+/// Nearly every input is about one neighbor. A binary search of 80 keys would wait for memory five
+/// times, a hash table waits once.
 #[derive(Debug, Default)]
 pub(super) struct Neighbors {
-    table: Vec<Neighbor>,
-    /// A hash table of places in `table`. Nearly every input is about one neighbor, and a binary
-    /// search of 80 keys waits for memory five times.
-    places: Vec<u32>,
+    table: IndexMap<PeerKey, Neighbor>,
     /// Those that we dialed.
     outgoing: usize,
 }
-
-/// A slot of the hash table without a neighbor.
-const FREE: u32 = u32::MAX;
 
 /// The table grows by so many neighbors: a doubled one would stay half empty in each peer of a
 /// simulation.
@@ -230,30 +228,26 @@ const GROWTH: usize = 8;
 
 impl Neighbors {
     pub(super) fn insert(&mut self, neighbor: Neighbor) {
-        let place = self.table.partition_point(|other| other.key < neighbor.key);
-        let is_unique = self.table.get(place).is_none_or(|other| other.key != neighbor.key);
-        assert!(is_unique, "the key of a connection is unique");
         self.outgoing += usize::from(neighbor.direction() == Direction::Outgoing);
         if self.table.len() == self.table.capacity() {
             self.table.reserve_exact(GROWTH);
         }
-        self.table.insert(place, neighbor);
-        self.find_places();
+        let (_, old) = self.table.insert_sorted(neighbor.key, neighbor);
+        assert!(old.is_none(), "the key of a connection is unique");
     }
 
     pub(super) fn remove(&mut self, peer: PeerKey) -> Option<Neighbor> {
-        let neighbor = self.table.remove(self.place(peer)?);
+        let neighbor = self.table.shift_remove(&peer)?;
         self.outgoing -= usize::from(neighbor.direction() == Direction::Outgoing);
-        self.find_places();
         Some(neighbor)
     }
 
     pub(super) fn get(&self, peer: PeerKey) -> Option<&Neighbor> {
-        self.place(peer).map(|place| &self.table[place])
+        self.table.get(&peer)
     }
 
     pub(super) fn get_mut(&mut self, peer: PeerKey) -> Option<&mut Neighbor> {
-        self.place(peer).map(|place| &mut self.table[place])
+        self.table.get_mut(&peer)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -269,47 +263,21 @@ impl Neighbors {
     }
 
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Neighbor> {
-        self.table.iter()
+        self.table.values()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Neighbor> {
-        self.table.iter_mut()
+        self.table.values_mut()
     }
 
     /// The exchanges that have begun.
     pub(super) fn exchanges(&mut self) -> impl Iterator<Item = &mut Exchange> {
-        self.table.iter_mut().filter_map(|neighbor| neighbor.exchange.as_deref_mut())
+        self.iter_mut().filter_map(|neighbor| neighbor.exchange.as_deref_mut())
     }
 
     /// The keys of the neighbors that match, for changes that need the whole table.
     pub(super) fn keys_where(&self, holds: impl Fn(&Neighbor) -> bool) -> Vec<PeerKey> {
         self.iter().filter(|neighbor| holds(neighbor)).map(|neighbor| neighbor.key).collect()
-    }
-
-    fn place(&self, peer: PeerKey) -> Option<usize> {
-        let found = |&place: &usize| self.table[place].key == peer;
-        let places = self.probe(peer).map(|slot| self.places[slot]);
-        places.take_while(|&place| place != FREE).map(|place| place as usize).find(found)
-    }
-
-    /// The slots in which the place of this neighbor may be, one after another.
-    fn probe(&self, peer: PeerKey) -> impl Iterator<Item = usize> + use<> {
-        let slots = self.places.len();
-        // Knuth's multiplicative hash; the upper half depends on all bits of the key.
-        let hash = (peer.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
-        (0..slots).map(move |distance| (hash + distance) & (slots - 1))
-    }
-
-    /// After neighbors came or went. At most half of the slots are taken.
-    fn find_places(&mut self) {
-        let slots = (2 * self.table.len()).next_power_of_two();
-        self.places.clear();
-        self.places.resize(slots, FREE);
-        for (place, neighbor) in (0..).zip(&self.table) {
-            let mut slots = self.probe(neighbor.key);
-            let free = slots.find(|&slot| self.places[slot] == FREE).expect("half are free");
-            self.places[free] = place;
-        }
     }
 }
 

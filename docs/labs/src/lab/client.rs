@@ -30,15 +30,20 @@ pub(crate) fn prints(client: &mut Running, reply: &str, deadline: Instant) -> Re
     let expected = format!("the client prints {reply} and exits with status 0");
     let Some(status) = client.wait(deadline)? else {
         let got = format!("it is still running; so far it has printed {:?}", client.stdout());
-        return Err(Failure::new(expected, got).into());
+        return Err(Failure::new(expected, got).hint(hints::WAITS_FOR_MORE).into());
     };
     let printed = client.stdout();
     if status.success() && printed.trim_end().ends_with(reply) {
         return Ok(());
     }
     let got = format!("it printed {printed:?} and exited with {status}");
-    let nothing = printed.replace(PROMPT, "").trim().is_empty();
-    let hint = if nothing { hints::STANDARD_OUTPUT } else { hints::NOT_FROM_THE_SERVER };
+    let words = printed.replace(PROMPT, "");
+    let hint = match words.split_whitespace().last() {
+        None if !status.success() => hints::WAITS_FOR_MORE,
+        None => hints::STANDARD_OUTPUT,
+        Some(last) if reply.starts_with(last) && last != reply => hints::PART_OF_REPLY,
+        Some(_) => hints::NOT_FROM_THE_SERVER,
+    };
     Err(Failure::new(expected, got).hint(hint).into())
 }
 

@@ -138,6 +138,7 @@ fn two_clients(context: &mut Context<'_>) -> Result<(), Stop> {
             texts.iter().skip(index).step_by(2).map(|text| text.to_uppercase()).collect();
         let own = missing.join("\" and \"");
         while !missing.is_empty() {
+            let mut hint = hints::REPLY_ADDRESS;
             let got = match client.receive_while(context.within(ANSWER), || server.ended())? {
                 Some((answer, _)) => {
                     // UDP does not promise the order.
@@ -145,12 +146,15 @@ fn two_clients(context: &mut Context<'_>) -> Result<(), Stop> {
                         missing.remove(at);
                         continue;
                     }
+                    if missing.iter().any(|text| answer.starts_with(text.as_bytes())) {
+                        hint = hints::LEFT_OVER;
+                    }
                     show(&answer)
                 }
                 None => no_answer(&mut server)?,
             };
             let expected = format!("\"{own}\" for client {} of 2", index + 1);
-            return Err(Failure::new(expected, got).hint(hints::REPLY_ADDRESS).into());
+            return Err(Failure::new(expected, got).hint(hint).into());
         }
     }
     Ok(())
@@ -202,7 +206,10 @@ fn wrong_sender(context: &mut Context<'_>) -> Result<(), Stop> {
          from port {port}"
     );
     let got = match client.wait(context.within(ANSWER))? {
-        None => "it is still waiting, although the server has answered".to_owned(),
+        None => {
+            let got = "it is still waiting, although the server has answered";
+            return Err(Failure::new(expected, got).hint(hints::RECEIVE_AGAIN).into());
+        }
         // A server with two addresses may answer from the other one, so a client may accept what
         // came, as ours does, if it tells the user where it came from.
         Some(status) if status.success() => {
@@ -230,8 +237,14 @@ fn exchange(
         return Ok(());
     }
     let failure = Failure::new(show(expected), show(&answer));
-    let with_line_end = answer.trim_ascii_end() == expected;
-    Err(if with_line_end { failure.hint(hints::ADDED_LINE_END) } else { failure }.into())
+    Err(if answer.trim_ascii_end() == expected {
+        failure.hint(hints::ADDED_LINE_END)
+    } else if answer.starts_with(expected) {
+        failure.hint(hints::LEFT_OVER)
+    } else {
+        failure
+    }
+    .into())
 }
 
 /// The server's answer.

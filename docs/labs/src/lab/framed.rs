@@ -10,7 +10,7 @@ use crate::check::{ANSWER, Check, Context, Failure, Server, Stop, show};
 use crate::hints;
 use crate::lab::streams::{how, open};
 use crate::lab::texts::{words, words_with_umlaut};
-use crate::sockets::{End, Tcp};
+use crate::sockets::{End, Received, Tcp};
 
 const SECTION: &str = "Kurose & Ross 2.7.2 and 3.5";
 
@@ -40,7 +40,11 @@ fn message(context: &mut Context<'_>) -> Result<(), Stop> {
         // The length counts bytes, not characters.
         let text = words_with_umlaut(&mut context.rng);
         connection.send(&framed(&text), context.within(ANSWER))?;
-        answer(context, &mut server, &mut connection, &text, hints::BIG_ENDIAN)?;
+        let expected = framed(&text.to_uppercase());
+        let received = connection.receive(expected.len(), context.within(ANSWER))?;
+        let silent = received.bytes.is_empty() && received.end == End::Silent;
+        let hint = if silent { hints::FLUSH_MESSAGE } else { hints::BIG_ENDIAN };
+        judge(&mut server, &received, &expected, hint)?;
     }
     Ok(())
 }
@@ -64,6 +68,23 @@ fn cuts(context: &mut Context<'_>) -> Result<(), Stop> {
             explain(stop, &how)
         })?;
     }
+    // Within a letter, for programs that make text of each part.
+    let letters = words_with_umlaut(&mut context.rng);
+    let inside = letters.find('ü').expect("a letter of two bytes") + 1;
+    let cut = framed(&letters);
+    let (first, rest) = cut.split_at(PREFIX + inside);
+    connection.send(first, context.within(ANSWER))?;
+    thread::sleep(PAUSE);
+    connection.send(rest, context.within(ANSWER))?;
+    let expected = framed(&letters.to_uppercase());
+    let received = connection.receive(expected.len(), context.within(ANSWER))?;
+    // Whether the length counts bytes is for `message` to judge.
+    if received.bytes.get(PREFIX..) != Some(&expected[PREFIX..]) {
+        let expected = format!("the message was cut within the letter ü: {}", show(&expected));
+        let got = show(&received.bytes);
+        return Err(Failure::new(expected, got).hint(hints::LETTERS_ARE_CUT).into());
+    }
+
     for byte in &bytes {
         connection.send(&[*byte], context.within(ANSWER))?;
         thread::sleep(PAUSE);
@@ -100,7 +121,12 @@ fn longest(context: &mut Context<'_>) -> Result<(), Stop> {
     let mut connection = open(context, &mut server)?;
     let text: String = (0..LONGEST).map(|_| context.rng.lowercase()).collect();
     connection.send(&framed(&text), context.within(ANSWER))?;
-    answer(context, &mut server, &mut connection, &text, hints::SEND_ALL)
+    let expected = framed(&text.to_uppercase());
+    let received = connection.receive(expected.len(), context.within(ANSWER))?;
+    // An answer that says itself that it is shorter was sent whole: only a part of the message was received.
+    let cut = received.bytes.get(..PREFIX) != Some(&expected[..PREFIX]);
+    let hint = if cut { hints::STREAM_HAS_NO_MESSAGES } else { hints::SEND_ALL };
+    judge(&mut server, &received, &expected, hint)
 }
 
 fn oversize(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -128,7 +154,8 @@ fn two_clients(context: &mut Context<'_>) -> Result<(), Stop> {
     slow.send(first, context.within(ANSWER))?;
     still_serves(context, &mut server, hints::ONE_AT_A_TIME)?;
     slow.send(rest, context.within(ANSWER))?;
-    answer(context, &mut server, &mut slow, &text, hints::ONE_AT_A_TIME)
+    // Another client was served, so this is about the message in two parts.
+    answer(context, &mut server, &mut slow, &text, hints::STREAM_HAS_NO_MESSAGES)
 }
 
 fn half_close(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -144,7 +171,7 @@ fn half_close(context: &mut Context<'_>) -> Result<(), Stop> {
     }
     let expected = "the server closes the connection after the last answer";
     let got = format!("{}, then {}", show(&received.bytes), how(received.end));
-    Err(Failure::new(expected, got).hint(hints::HALF_CLOSE).into())
+    Err(Failure::new(expected, got).hint(hints::CLOSE).into())
 }
 
 fn leaves(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -189,6 +216,16 @@ fn answer(
 ) -> Result<(), Stop> {
     let expected = framed(&text.to_uppercase());
     let received = connection.receive(expected.len(), context.within(ANSWER))?;
+    judge(server, &received, &expected, hint)
+}
+
+/// Compares what was received with the answer.
+fn judge(
+    server: &mut Server,
+    received: &Received,
+    expected: &[u8],
+    hint: &'static str,
+) -> Result<(), Stop> {
     if received.bytes == expected {
         return Ok(());
     }
@@ -196,7 +233,7 @@ fn answer(
     if received.end != End::Complete {
         got = format!("{got}, then {}; {}", how(received.end), server.state()?);
     }
-    Err(Failure::new(show(&expected), got).hint(hint).into())
+    Err(Failure::new(show(expected), got).hint(hint).into())
 }
 
 /// Puts before what was expected how it was asked for.

@@ -54,7 +54,8 @@ fn client_prints(context: &mut Context<'_>) -> Result<(), Stop> {
     let (line, reply) = (words(&mut context.rng), reply(&mut context.rng));
     let (mut client, mut connection, _) = accept_client(context, &line)?;
     receive_sentence(context, &mut connection, &line)?;
-    connection.send(format!("{reply}\n").as_bytes(), context.within(ANSWER))?;
+    // As the book's server replies: without a line end, and then it closes.
+    connection.send(reply.as_bytes(), context.within(ANSWER))?;
     drop(connection);
     client::prints(&mut client, &reply, context.within(ANSWER))
 }

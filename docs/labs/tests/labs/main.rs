@@ -7,6 +7,7 @@ mod answers;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod bundles;
 mod command_line;
+mod foreign;
 mod grader;
 mod hostile;
 mod our_programs;

@@ -103,7 +103,7 @@ fn whole_piece(context: &mut Context<'_>) -> Result<(), Stop> {
     let mut session = start(context, torrent, MIDDLE, &[])?;
     session.open();
     session.serve()?;
-    session.judge_piece(hints::BLOCKS)
+    session.judge_piece(hints::BLOCKS_WERE_SENT)
 }
 
 fn last_piece(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -178,7 +178,7 @@ fn pipeline(context: &mut Context<'_>) -> Result<(), Stop> {
             return Err(Failure::new(expected, got).hint(hints::PIPELINE).into());
         }
         if missing == 0 {
-            return session.judge_piece(hints::BLOCKS);
+            return session.judge_piece(hints::BLOCKS_WERE_SENT);
         }
         session.peers.send_block(PEER, in_flight.remove(0));
         missing -= 1;

@@ -24,9 +24,27 @@ pub(crate) fn decodes(
     };
     match printed(&finished) {
         Ok(json) if json == right => Ok(()),
-        Ok(json) => Err(Failure::new(expected, json.to_string()).hint(hint).into()),
+        Ok(json) => {
+            let difference = first_difference(&right, &json).unwrap_or_default();
+            Err(Failure::new(expected, format!("{difference}{json}")).hint(hint).into())
+        }
         Err(got) => Err(Failure::new(expected, got).hint(hint).into()),
     }
+}
+
+/// Where a long string goes wrong, which no one finds by eye; none for what is short, or no string.
+fn first_difference(right: &Json, got: &Json) -> Option<String> {
+    const LONG: usize = 40;
+    let (right, got) = (right.as_str()?, got.as_str()?);
+    if right.chars().count() < LONG {
+        return None;
+    }
+    let same = right.chars().zip(got.chars()).take_while(|(a, b)| a == b).count();
+    let what = |text: &str| match text.chars().nth(same) {
+        Some(character) => format!("U+{:04X}", u32::from(character)),
+        None => "the end of the string".to_owned(),
+    };
+    Some(format!("{} in place of {} after {same} characters: ", what(got), what(right)))
 }
 
 /// What the program prints for this bencode, right or not, if it ends without an error.
@@ -141,6 +159,22 @@ fn characters(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_difference_of_long_strings_is_named() {
+        let long = "a".repeat(40);
+        let difference =
+            |right: &str, got: &str| first_difference(&Json::from(right), &Json::from(got));
+        assert_eq!(difference("short", "shirt"), None);
+        assert_eq!(
+            difference(&format!("{long}\0b"), &long).unwrap(),
+            "the end of the string in place of U+0000 after 40 characters: "
+        );
+        assert_eq!(
+            difference(&format!("{long}\u{8b}"), &format!("{long}\u{ffff}ff8b")).unwrap(),
+            "U+FFFF in place of U+008B after 40 characters: "
+        );
+    }
 
     #[test]
     fn a_byte_is_a_character_and_the_order_of_keys_does_not_matter() {

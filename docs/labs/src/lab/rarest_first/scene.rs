@@ -217,12 +217,18 @@ impl Scene<'_, '_> {
     pub(crate) fn judge_file(&mut self, time: Duration, hint: &'static str) -> Result<(), Stop> {
         let length = self.torrent.content.len();
         let expected = format!("{length} bytes in OUT, and exit status 0, within {time:?}");
+        let blocks =
+            |scene: &Self| scene.neighbors.iter().map(|neighbor| neighbor.sent).sum::<u32>();
+        let before = blocks(self);
         self.until(time, |_| false)?;
         let Some(status) = self.status else {
+            let lately = blocks(self) - before;
             let sent: Vec<_> =
                 self.neighbors.iter().map(|neighbor| neighbor.sent.to_string()).collect();
-            let got =
-                format!("it is still running; its peers have sent {} blocks", sent.join(", "));
+            let got = format!(
+                "it is still running; its peers have sent {} blocks, {lately} of them in the last {time:?}",
+                sent.join(", ")
+            );
             return Err(Failure::new(expected, got).hint(hint).into());
         };
         let got = match self.context.read_file(self.out, length + 1)? {

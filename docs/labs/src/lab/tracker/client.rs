@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::announce::http::{MAX_RESPONSE_LENGTH, announce_url, decode_response};
+use common::announce::http::{MAX_RESPONSE_LENGTH, ResponseError, announce_url, decode_response};
 use common::announce::{AnnounceRequest, AnnounceResponse, Event};
 use common::id::{InfoHash, PeerId};
 use fastrand::Rng;
@@ -127,8 +127,12 @@ impl Tracker {
         let read = decode_response(&answer.body);
         read.map_err(|error| {
             let got = format!("status {} and {}: {error}", answer.status, show(&answer.body));
-            let expected = format!("a bencoded answer to GET {path}");
-            Failure::new(expected, got).hint(hints::TRACKER_ANSWER).into()
+            let (expected, hint) = match error {
+                ResponseError::Failure(_) => ("counts and peers as", hints::VALID_REQUEST),
+                _ => ("a bencoded", hints::TRACKER_ANSWER),
+            };
+            let expected = format!("{expected} answer to GET {path}");
+            Failure::new(expected, got).hint(hint).into()
         })
     }
 
