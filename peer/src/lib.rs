@@ -17,6 +17,7 @@
 //! | [`named`] | choices by name: tables of chokers and of orders |
 //! | [`units`] | sizes and rates as people read them |
 //! | [`record`] | a run written down, and decided again |
+//! | [`uf_log`] | a recorded run in the words of a students' project |
 //! | [`sim`] | a small world in virtual time |
 
 pub mod backoff;
@@ -31,6 +32,7 @@ pub mod record;
 pub mod reputation;
 pub mod sim;
 pub mod torrent;
+pub mod uf_log;
 pub mod units;
 
 pub use common::id::PeerKey;

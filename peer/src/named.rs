@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn the_error_for_an_unknown_name_lists_the_known_ones() {
         let error = "fair".parse::<Strategy>().unwrap_err().to_string();
-        let known = "textbook, mainline, seed, seed-by-rate, propshare, tyrant, grim, random, \
-                     unchoke-all, free-rider";
+        let known = "textbook, mainline, seed, seed-by-rate, preferred-neighbors, propshare, tyrant, \
+                     grim, random, unchoke-all, free-rider";
         assert_eq!(error, format!("unknown choker `fair`: must be one of {known}"));
         let error = serde_json::from_str::<Order>("\"rarest\"").unwrap_err().to_string();
         let known = "rarest-first, random, in-order";

@@ -178,12 +178,28 @@ pub enum Problem {
     Difference { own: String, at: Moment, recorded: String, replayed: String },
 }
 
+/// Learns what a replay goes through.
+pub trait Watch {
+    /// The peer with this name begins.
+    fn start(&mut self, own: &str, start: &Start);
+
+    /// It was told this, and answered so.
+    fn step(&mut self, own: &str, at: Moment, input: &Input, outputs: &[Output]);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn start(&mut self, _own: &str, _start: &Start) {}
+
+    fn step(&mut self, _own: &str, _at: Moment, _input: &Input, _outputs: &[Output]) {}
+}
+
 /// Builds a core for each peer of a record, hands it its inputs, and compares every output.
 ///
 /// # Errors
 /// At the first line that cannot be read or that is decided differently.
-pub fn replay(mut record: impl BufRead) -> Result<Replayed, ReplayError> {
-    let mut replay = Replay::default();
+pub fn replay(mut record: impl BufRead, watch: &mut dyn Watch) -> Result<Replayed, ReplayError> {
+    let mut replay = Replay::new(watch);
     for line in 1.. {
         let text = read_line(&mut record);
         let done = text.and_then(|text| match text {
@@ -201,8 +217,8 @@ pub fn replay(mut record: impl BufRead) -> Result<Replayed, ReplayError> {
 }
 
 /// A replay so far.
-#[derive(Default)]
-struct Replay {
+struct Replay<'a> {
+    watch: &'a mut dyn Watch,
     /// Of the line before.
     check: Check,
     /// By the names of their peers.
@@ -216,7 +232,12 @@ struct Core {
     left: bool,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
+    fn new(watch: &'a mut dyn Watch) -> Self {
+        let (check, cores, counts) = Default::default();
+        Self { watch, check, cores, counts }
+    }
+
     fn head(&mut self, text: &[u8]) -> Result<(), Problem> {
         // The rest of the line may be different in another version, its check too.
         match serde_json::from_slice(text) {
@@ -242,6 +263,7 @@ impl Replay {
         if self.cores.contains_key(&own) {
             return Err(Problem::StartsTwice(own));
         }
+        self.watch.start(&own, &start);
         self.cores.insert(own, Core { torrent: start.torrent(), geometry, left: false });
         self.counts.peers += 1;
         Ok(())
@@ -254,9 +276,10 @@ impl Replay {
             return Err(Problem::NoSuchBlock(own));
         }
         core.left |= input == Input::Leaving;
-        core.torrent.handle(input, at);
+        core.torrent.handle(input.clone(), at);
         self.counts.inputs += 1;
         let mut outputs = outputs.into_iter();
+        let mut answered = Vec::new();
         loop {
             let output = core.torrent.poll();
             let (recorded, replayed) = (outputs.next(), output.as_ref().map(value));
@@ -265,10 +288,13 @@ impl Replay {
                     .map(|output| output.map_or("nothing".to_owned(), |value| value.to_string()));
                 return Err(Problem::Difference { own, at, recorded, replayed });
             }
-            let Some(output) = output else { return Ok(()) };
+            let Some(output) = output else { break };
             self.counts.outputs += 1;
             self.counts.decisions += u64::from(matches!(output, Output::Explain(_)));
+            answered.push(output);
         }
+        self.watch.step(&own, at, &input, &answered);
+        Ok(())
     }
 
     fn all_left(&self) -> bool {
@@ -402,7 +428,7 @@ mod tests {
     }
 
     fn error(record: impl AsRef<[u8]>) -> String {
-        replay(record.as_ref()).unwrap_err().to_string()
+        replay(record.as_ref(), &mut ()).unwrap_err().to_string()
     }
 
     const CUT_OFF: &str = "cut off: the record ends here, before all of its peers have left";
@@ -410,10 +436,10 @@ mod tests {
 
     #[test]
     fn a_replay_decides_as_the_recorded_run_did() {
-        let one = replay(honest(&["a"]).as_bytes()).unwrap();
+        let one = replay(honest(&["a"]).as_bytes(), &mut ()).unwrap();
         assert_eq!((one.peers, one.inputs), (1, 6));
         assert!(one.decisions > 0 && one.outputs > one.decisions, "{one:?}");
-        let two = replay(honest(&["a", "b"]).as_bytes()).unwrap();
+        let two = replay(honest(&["a", "b"]).as_bytes(), &mut ()).unwrap();
         let twice = (2, 2 * one.inputs, 2 * one.outputs, 2 * one.decisions);
         assert_eq!((two.peers, two.inputs, two.outputs, two.decisions), twice);
     }
@@ -467,7 +493,10 @@ mod tests {
             assert_eq!(error(bad), "line 1: not a record of a peer", "{bad:?}");
         }
         let endless = BufReader::new(io::repeat(b'0'));
-        assert_eq!(replay(endless).unwrap_err().to_string(), "line 1: not a record of a peer");
+        assert_eq!(
+            replay(endless, &mut ()).unwrap_err().to_string(),
+            "line 1: not a record of a peer"
+        );
     }
 
     #[test]

@@ -29,19 +29,25 @@ pub(crate) fn bundle(options: &Bundle) -> Result<()> {
     let linux = cfg!(all(target_os = "linux", target_arch = "x86_64"));
     ensure!(linux, "Gradescope runs Linux on x86-64: make the bundle on such a machine");
     let lab = options.lab;
+    let program = options.program.as_deref();
     let is_run = lab.takes == Takes::Program;
-    ensure!(is_run, "{}: answers are graded, not a program; a bundle is for programs", lab.name);
+    ensure!(is_run || program.is_none(), "{}: answers are graded, so no --program", lab.name);
     let mut zip = Cursor::new(Vec::new());
-    write(&mut zip, lab, options.program.as_deref())?;
+    write(&mut zip, lab, program)?;
     let file = &options.output;
     fs::write(file, zip.into_inner()).with_context(|| format!("write {}", file.display()))
 }
 
 fn write(to: impl Write + Seek, lab: &Lab, program: Option<&str>) -> Result<()> {
     let quoted = |text| shlex::try_quote(text).context("a command holds no zero byte");
+    let takes = match lab.takes {
+        Takes::Program => "program",
+        Takes::Answers => "answers",
+    };
     // In the script, an empty word means that the submission decides.
     let run = RUN
         .replace("@LAB@", &quoted(lab.name)?)
+        .replace("@TAKES@", takes)
         .replace("@PROGRAM@", &quoted(program.unwrap_or_default())?);
     let mut zip = ZipWriter::new(to);
     for (name, text) in [("setup.sh", SETUP), ("run_autograder", &run)] {

@@ -21,6 +21,8 @@
 //! | `torrent.rs` | a torrent for one check |
 //! | `seed.rs` | seeds from a student's ID |
 //! | `hints.rs` | one text for each known mistake |
+//! | `table.rs` | the reports of a class side by side |
+//! | `uf/` | the logs of the CNT5106C project |
 //! | `bundle.rs` | an autograder for Gradescope |
 //! | `report/` | the result of a run and its formats |
 
@@ -43,7 +45,9 @@ mod report;
 mod seed;
 mod sockets;
 mod submission;
+mod table;
 mod torrent;
+mod uf;
 
 use std::fs;
 use std::io::{self, Write};
@@ -94,6 +98,15 @@ fn run(options: &Options) -> Result<ExitCode> {
         Command::Bundle(options) => {
             bundle::bundle(options)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Table(options) => {
+            print(&table::table(&options.reports)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::UfLogs(options) => {
+            let (text, all_hold) = uf::check(&options.folder)?;
+            print(&text)?;
+            Ok(if options.strict && !all_hold { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }
 }

@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Capture(Capture),
     /// Write an autograder for Gradescope
     Bundle(Bundle),
+    /// Print the reports of a class as a table
+    Table(Table),
+    /// Check the logs of a run of the CNT5106C project (`peerProcess`)
+    UfLogs(UfLogs),
 }
 
 /// The options of `labs check`.
@@ -118,6 +122,32 @@ pub(crate) struct Capture {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 }
+
+/// The options of `labs table`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: labs table reports/*.json")]
+pub(crate) struct Table {
+    /// Reports of one lab, by `labs check --format json -o FILE`
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) reports: Vec<PathBuf>,
+}
+
+/// The options of `labs uf-logs`.
+#[derive(Debug, Args)]
+#[command(after_help = UF_LOGS_NOTES)]
+pub(crate) struct UfLogs {
+    /// Folder with Common.cfg, PeerInfo.cfg, and log_peer_ID.log of each peer
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Exit with 1 if a rule is broken
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+const UF_LOGS_NOTES: &str = "\
+Exit codes: 0 checked, whatever was found; 1 a rule is broken, with --strict; 2 not checked.
+
+Example: labs uf-logs ~/project";
 
 /// The options of `labs relay`.
 #[derive(Debug, Args)]

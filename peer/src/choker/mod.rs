@@ -19,6 +19,7 @@ mod asked;
 pub mod free_rider;
 pub mod grim;
 pub mod mainline;
+pub mod preferred_neighbors;
 pub mod propshare;
 pub mod random;
 mod reason;
@@ -39,6 +40,7 @@ const STRATEGIES: &[Strategy] = &[
     mainline::STRATEGY,
     seed::STRATEGY,
     seed_by_rate::STRATEGY,
+    preferred_neighbors::STRATEGY,
     propshare::STRATEGY,
     tyrant::STRATEGY,
     grim::STRATEGY,

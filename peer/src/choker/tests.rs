@@ -156,7 +156,13 @@ fn the_book_and_random_serve_one_more_than_the_slots() {
     assert_eq!((fills(textbook::STRATEGY), fills(random::STRATEGY)), (Some(8), Some(8)));
     assert_eq!((fills(mainline::STRATEGY), fills(seed::STRATEGY)), (Some(7), Some(7)));
     assert_eq!(fills(unchoke_all::STRATEGY), Some(usize::MAX));
-    for strategy in [free_rider::STRATEGY, propshare::STRATEGY, tyrant::STRATEGY, grim::STRATEGY] {
+    for strategy in [
+        free_rider::STRATEGY,
+        preferred_neighbors::STRATEGY,
+        propshare::STRATEGY,
+        tyrant::STRATEGY,
+        grim::STRATEGY,
+    ] {
         assert_eq!(fills(strategy), None);
     }
 }
@@ -170,6 +176,7 @@ fn the_chokers_that_rank_by_what_they_are_paid_give_way_to_the_seed() {
     assert_eq!(as_seed(tyrant::STRATEGY), "seed");
     assert_eq!(as_seed(grim::STRATEGY), "seed");
     assert_eq!(as_seed(random::STRATEGY), "random");
+    assert_eq!(as_seed(preferred_neighbors::STRATEGY), "preferred-neighbors");
     assert_eq!(as_seed(free_rider::STRATEGY), "free-rider");
 }
 

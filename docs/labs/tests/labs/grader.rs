@@ -99,7 +99,8 @@ impl Graded {
         text(&self.checks()[0][field])
     }
 
-    fn checks(&self) -> &[Value] {
+    /// What the report says of each check.
+    pub(crate) fn checks(&self) -> &[Value] {
         self.report["checks"].as_array().expect("a list")
     }
 }

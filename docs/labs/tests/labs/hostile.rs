@@ -224,6 +224,25 @@ for _ in range(300):
     assert!(text.lines().count() > 100 && text.lines().all(ends));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_cannot_have_processes_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let limit = folder.path().join("limit");
+    // To reach it would take the test's own user down; and root is not held to it.
+    let tells = format!(
+        "import resource\n\
+         open({limit:?}, 'w').write(str(resource.getrlimit(resource.RLIMIT_NPROC)[1]))"
+    );
+    let program = reference_after(&tells);
+    let graded = grade_python(folder.path(), "datagrams", &program, &["upper"]);
+    assert_eq!(graded.points(), (2, 2), "{:#}", graded.report);
+    let limit: i64 = fs::read_to_string(&limit).unwrap().parse().unwrap();
+    assert!(limit > 1024, "{limit}: the user has processes already");
+    let system = fs::read_to_string("/proc/sys/kernel/threads-max").unwrap();
+    assert!(limit < system.trim().parse().unwrap(), "{limit} of {system}");
+}
+
 #[test]
 fn what_a_program_writes_to_its_folder_is_removed() {
     let temporary = tempfile::tempdir().unwrap();

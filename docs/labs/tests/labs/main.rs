@@ -12,6 +12,7 @@ mod hostile;
 mod our_programs;
 mod references;
 mod sheets;
+mod uf_logs;
 mod variants;
 mod wireshark;
 mod workspace;

@@ -80,6 +80,84 @@ fn the_commands_of_lab_6_run_as_typed() {
     run_commands(&TRACKER);
 }
 
+/// The sheets about peers; the reference takes the place of the student's program.
+const PEERS: [&str; 3] = ["07-a-peer.md", "08-rarest-first.md", "09-tit-for-tat.md"];
+
+/// The ports in them, which others take the place of.
+const PEER_PORTS: [&str; 6] = ["6881", "6882", "6885", "6890", "6891", "6892"];
+
+#[test]
+#[ignore = "the transfers and the grader take over a minute"]
+fn the_commands_of_labs_7_to_9_run_as_typed() {
+    for file in PEERS {
+        let root = tempfile::tempdir().unwrap();
+        symlink(in_labs(".."), root.path().join("docs")).unwrap();
+        let release = root.path().join("target/release");
+        fs::create_dir_all(&release).unwrap();
+        symlink(build_beside_the_grader("peer").join("peer"), release.join("peer")).unwrap();
+        let ports = PEER_PORTS.map(|_| free_port().to_string());
+        let text = fs::read_to_string(in_labs(file)).unwrap();
+        let mut running = Vec::new();
+        let mut checked = false;
+        for command in whole(&commands(&text)) {
+            if command == "cargo build --release" {
+                continue;
+            }
+            let labs = format!("'{}' ", env!("CARGO_BIN_EXE_labs"));
+            let mut typed = command.replace("cargo run -p labs -- ", &labs);
+            typed = typed.replace("labs/starter/", "labs/solutions/");
+            for (old, new) in PEER_PORTS.iter().zip(&ports) {
+                typed = typed.replace(old, new);
+            }
+            // A peer of the workspace that seeds, and the program of lab 9, which is one.
+            let stays = command.starts_with("target/release/peer seed ")
+                || command.starts_with("python3 my-labs/09_tit_for_tat.py ");
+            if stays {
+                let mut background = Background::start(&typed, root.path());
+                let port = ports.iter().find(|port| {
+                    // The first one in the command is its own.
+                    typed.split([' ', ':']).find(|word| ports.iter().any(|port| port == word))
+                        == Some(port.as_str())
+                });
+                let address = format!("127.0.0.1:{}", port.expect("the sheet says a port"));
+                while TcpStream::connect(&address).is_err() {
+                    assert!(background.runs(), "{file}: {command}");
+                    thread::sleep(Duration::from_millis(10));
+                }
+                running.push(background);
+                continue;
+            }
+            let output = Command::new("sh").args(["-c", &typed]).current_dir(root.path()).output();
+            let output = output.unwrap();
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{file}: {command}: {printed}");
+            if command.contains(" check ") {
+                assert!(printed.ends_with("\n20/20\n"), "{file}: {printed}");
+                checked = true;
+            }
+        }
+        assert!(checked, "{file}");
+        if file == "09-tit-for-tat.md" {
+            let read = |name: &str| fs::read(root.path().join("my-labs").join(name)).unwrap();
+            let content = read("lecture9.bin");
+            // The grader has taken longer than they need.
+            assert!(["third0", "third1", "third2"].iter().all(|third| read(third) == content));
+        }
+    }
+}
+
+/// Commands, of which some have several lines.
+fn whole(lines: &[&str]) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    for line in lines {
+        match commands.last_mut().filter(|open| open.matches('"').count() % 2 == 1) {
+            Some(open) => *open += &format!("\n{line}"),
+            None => commands.push((*line).to_owned()),
+        }
+    }
+    commands
+}
+
 fn run_commands(page: &Page) {
     let Page { file, programs, packages } = page;
     let root = tempfile::tempdir().unwrap();
@@ -168,7 +246,8 @@ fn run_commands(page: &Page) {
 
 #[test]
 fn the_links_of_the_pages_lead_somewhere() {
-    for Page { file: page, .. } in PAGES.iter().chain([&TRACKER]) {
+    let pages = PAGES.iter().chain([&TRACKER]).map(|page| page.file);
+    for page in pages.chain(PEERS) {
         let text = fs::read_to_string(in_labs(page)).unwrap();
         let links: Vec<_> =
             text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
@@ -235,12 +314,14 @@ impl Drop for Relay {
 /// The lines of the code blocks without a language, which may stand inside of a list.
 pub(crate) fn commands(page: &str) -> Vec<&str> {
     let mut commands = Vec::new();
+    // The language, and how far a block in a list is indented.
     let mut block = None;
-    for line in page.lines().map(str::trim_start) {
-        match (line.strip_prefix("```"), block) {
-            (Some(language), None) => block = Some(language),
+    for line in page.lines() {
+        let text = line.trim_start();
+        match (text.strip_prefix("```"), block) {
+            (Some(language), None) => block = Some((language, line.len() - text.len())),
             (Some(_), Some(_)) => block = None,
-            (None, Some("")) => commands.push(line),
+            (None, Some(("", indent))) => commands.push(line.get(indent..).unwrap_or(text)),
             (None, _) => {}
         }
     }

@@ -167,6 +167,10 @@ pub(crate) struct Swarm {
     #[arg(value_parser = value_parser!(u8).range(0..=90))]
     pub(crate) head_start: u8,
 
+    /// Size of a chunk, a power of two from 16KiB to 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = parse_chunk_size)]
+    pub(crate) chunk_size: u32,
+
     /// Name of the peer whose decisions are shown, such as peer-3, seed or rider-1
     #[arg(long, value_name = "NAME")]
     pub(crate) watch: Option<String>,
@@ -205,6 +209,10 @@ impl Swarm {
 pub(crate) struct Replay {
     /// File that `get`, `seed` or `swarm` wrote with --record
     pub(crate) record: PathBuf,
+
+    /// Write the run to this folder as logs of the project CNT5106C, which `labs uf-logs` checks
+    #[arg(long, value_name = "DIR")]
+    pub(crate) uf_log: Option<PathBuf>,
 }
 
 /// The options that `get` and `seed` share.

@@ -100,6 +100,8 @@ pub(crate) fn not_optimistic(turns: &[(usize, f64)]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use fastrand::Rng;
 
     use super::super::CROWD;
@@ -168,6 +170,92 @@ mod tests {
             kept[1] += u32::from((0..4).all(|fast| rounds(fast) >= 4));
         }
         assert!(kept.iter().all(|kept| *kept < WRONG_KEEPS), "{kept:?}");
+    }
+
+    /// The choices at the end of each round: the four with the highest scores, ties by chance, and an
+    /// optimistic neighbor, which stays until it is one of the four. A score sees the blocks that each
+    /// neighbor has sent in each round.
+    fn choices(
+        rng: &mut Rng,
+        rates: &[Vec<f64>],
+        score: impl Fn(&[Vec<u32>], usize) -> u32,
+    ) -> Vec<Vec<usize>> {
+        let mut blocks: Vec<Vec<u32>> = Vec::new();
+        let mut choices = Vec::new();
+        let mut optimistic = usize::MAX;
+        for rates in rates {
+            // A round begins anywhere between two blocks, and is up to a tenth longer.
+            let long = 1.0 + 0.1 * rng.f64();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole blocks"
+            )]
+            let count = |rate: &f64| (rate * long + rng.f64()) as u32;
+            blocks.push(rates.iter().map(count).collect());
+            let mut ranked: Vec<_> = (0..rates.len()).collect();
+            ranked.sort_by_cached_key(|&who| (u32::MAX - score(&blocks, who), rng.u32(..)));
+            if !ranked[4..].contains(&optimistic) {
+                optimistic = ranked[rng.usize(4..rates.len())];
+            }
+            ranked.truncate(4);
+            ranked.push(optimistic);
+            choices.push(ranked);
+        }
+        choices
+    }
+
+    fn by_the_last_two_rounds(blocks: &[Vec<u32>], who: usize) -> u32 {
+        blocks.iter().rev().take(2).map(|round| round[who]).sum()
+    }
+
+    /// In how many of these rounds it was served. A choice at the end of a round holds in the next one.
+    fn times(choices: &[Vec<usize>], rounds: Range<usize>, who: usize) -> usize {
+        let before = rounds.start - 1..rounds.end - 1;
+        choices[before].iter().filter(|served| served.contains(&who)).count()
+    }
+
+    #[test]
+    fn the_fastest_four_by_their_blocks_keep_the_points() {
+        // The rates of `top-four` in blocks per round of 0.6 s; it watches five rounds after four.
+        let mut rates = vec![vec![2.4; CROWD]; 9];
+        rates.iter_mut().for_each(|round| round[..4].fill(14.4));
+        let mut rng = Rng::with_seed(4);
+        let mut kept = 0;
+        for _ in 0..SAMPLES {
+            let choices = choices(&mut rng, &rates, by_the_last_two_rounds);
+            kept += u32::from((0..4).all(|fast| times(&choices, 4..9, fast) >= 4));
+        }
+        assert!(SAMPLES - kept < RIGHT_LOSES, "{kept}");
+    }
+
+    #[test]
+    fn rates_of_late_follow_and_totals_or_the_first_rates_do_not() {
+        // Of `follows-rates`, with rounds of 0.6 s: 0 and 1 stop, 4 and 5 begin; two rounds are watched.
+        let (before, after) =
+            ([12.0, 12.0, 12.0, 12.0, 0.0, 0.0, 0.0], [0.0, 0.0, 12.0, 12.0, 12.0, 12.0, 0.0]);
+        let rates: Vec<_> =
+            (0..11).map(|round| if round < 5 { before } else { after }.to_vec()).collect();
+        let by_total =
+            |blocks: &[Vec<u32>], who: usize| blocks.iter().map(|round| round[who]).sum::<u32>();
+        let by_the_first = |blocks: &[Vec<u32>], who: usize| blocks[0][who];
+        let mut rng = Rng::with_seed(5);
+        let mut kept = [0; 3];
+        for _ in 0..SAMPLES {
+            let programs = [
+                choices(&mut rng, &rates, by_the_last_two_rounds),
+                choices(&mut rng, &rates, by_total),
+                choices(&mut rng, &rates, by_the_first),
+            ];
+            for (kept, choices) in kept.iter_mut().zip(programs) {
+                let served = |who| times(&choices, 9..11, who);
+                let fast = [4, 5].iter().all(|&who| served(who) == 2);
+                let slow = [0, 1].iter().any(|&who| served(who) == 0);
+                *kept += u32::from(fast && slow);
+            }
+        }
+        assert!(SAMPLES - kept[0] < RIGHT_LOSES, "{kept:?}");
+        assert!(kept[1..].iter().all(|kept| *kept < WRONG_KEEPS), "{kept:?}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use common::metainfo::{CreateOptions, Metainfo};
 use common::moment::Moment;
 use fastrand::Rng;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
-use peer::demo::{CHUNK_SIZE, Ledger, Member, Role, SAMPLE_LENGTH, Setup};
+use peer::demo::{Ledger, Member, Role, SAMPLE_LENGTH, Setup};
 use peer::record::Start;
 use peer::units::{rate, size};
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &options::Swarm) -> Result<Ended> {
         None => make_sample(scratch.path(), &mut rng)?,
     };
     let tracker = bind_tracker()?;
-    let metainfo = Arc::new(make_torrent(&file, &tracker)?);
+    let metainfo = Arc::new(make_torrent(&file, &tracker, options.chunk_size)?);
     let setup = options.setup();
     let members = setup.members(&metainfo.geometry, &mut rng);
     let watched = watched(&members, options.watch.as_deref(), &setup)?;
@@ -300,9 +300,9 @@ fn names(what: &str, count: u16) -> String {
     if count == 1 { format!("{what}-1") } else { format!("{what}-1 to {what}-{count}") }
 }
 
-fn make_torrent(file: &Path, tracker: &Server) -> Result<Metainfo> {
+fn make_torrent(file: &Path, tracker: &Server, piece_length: u32) -> Result<Metainfo> {
     let tracker = format!("http://127.0.0.1:{}/announce", tracker.port());
-    let options = CreateOptions { trackers: &[tracker], piece_length: CHUNK_SIZE, private: false };
+    let options = CreateOptions { trackers: &[tracker], piece_length, private: false };
     let torrent = torrent_file::create(file, &options, &mut |_| {})
         .with_context(|| format!("cannot make a .torrent of {}", file.display()))?;
     Metainfo::from_bytes(&torrent).context("cannot read our own .torrent")
