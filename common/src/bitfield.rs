@@ -147,6 +147,13 @@ impl Bitfield {
         bytes.map(|(ours, theirs)| (ours & !theirs).count_ones()).sum()
     }
 
+    /// The first piece that is in this set but not in `other`, a bitfield of the same torrent.
+    pub fn first_missing_in(&self, other: &Self) -> Option<PieceIndex> {
+        let missing = self.bytes.iter().zip(&other.bytes).map(|(ours, theirs)| ours & !theirs);
+        let (number, byte) = (0..).zip(missing).find(|&(_, byte)| byte != 0)?;
+        Some(PieceIndex::new(8 * number + byte.leading_zeros()))
+    }
+
     /// The payload of a bitfield message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -239,6 +246,8 @@ mod tests {
             prop_assert_eq!(indices(&bitfield), expected);
             let taken = inserted.intersection(&removed).count();
             prop_assert_eq!(before.count_missing_in(&bitfield) as usize, taken);
+            let first = inserted.intersection(&removed).next().map(|&index| PieceIndex::new(index));
+            prop_assert_eq!(before.first_missing_in(&bitfield), first);
             prop_assert_eq!(Bitfield::from_bytes(bitfield.as_bytes(), 100), Ok(bitfield));
         }
     }

@@ -24,7 +24,7 @@ impl Rate {
     const HEAD_START: Duration = Duration::from_secs(5);
 
     /// The rate of a connection that opens now.
-    pub fn new(now: Moment) -> Self {
+    pub const fn new(now: Moment) -> Self {
         Self { bytes: 0.0, window: Self::HEAD_START, updated: now }
     }
 

@@ -250,8 +250,8 @@ impl Server {
     /// Whether the program runs, for failures.
     pub(crate) fn state(&mut self) -> io::Result<String> {
         Ok(match self.ended()? {
-            Some(status) => format!("the server has ended ({status})"),
-            None => "the server still runs".to_owned(),
+            Some(status) => format!("the server has exited ({status})"),
+            None => "the server is still running".to_owned(),
         })
     }
 

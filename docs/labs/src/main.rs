@@ -81,7 +81,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         Command::Check(options) => check(options),
         Command::Key(options) => {
             let key = options.lab.key.with_context(|| {
-                format!("{}: every student has the same task, so there is no key", options.lab.name)
+                format!("{}: all students have the same task, so there is no key", options.lab.name)
             })?;
             print(&key(&options.student))?;
             Ok(ExitCode::SUCCESS)

@@ -46,19 +46,19 @@ pub(crate) struct Check {
     /// Name or number of the lab
     #[arg(value_name = "NAME", value_parser = lab::find)]
     pub(crate) lab: &'static Lab,
-    /// Command that starts the program, with its arguments, quoted as in a shell
+    /// Command that starts the program, with its arguments; quote it as in a shell
     #[arg(long, value_name = "CMD", conflicts_with = "answers")]
     pub(crate) program: Option<String>,
-    /// File of answers, for labs in which nothing is programmed
+    /// File of answers, for labs without a program
     #[arg(long, value_name = "FILE")]
     pub(crate) answers: Option<PathBuf>,
     /// Seed of the texts that the checks send; any string
     #[arg(long, value_name = "ID", default_value = "practice")]
     pub(crate) student: String,
-    /// Run only the check with this id; can be given more than once
+    /// Run only the check with this id; may be repeated
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,
-    /// Form of the report
+    /// Format of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     /// Write the report to this file instead of stdout
@@ -105,7 +105,7 @@ pub(crate) struct Bundle {
 }
 
 const BUNDLE_NOTES: &str = "\
-The bundle holds this program as it was built. One that is linked statically runs in any image:
+The bundle holds this program as built. A statically linked one runs in any image:
 RUSTFLAGS='-C target-feature=+crt-static' cargo build --release -p labs -p peer \\
     --target x86_64-unknown-linux-gnu
 
@@ -127,7 +127,7 @@ pub(crate) struct Capture {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: labs table reports/*.json")]
 pub(crate) struct Table {
-    /// Reports of one lab, by `labs check --format json -o FILE`
+    /// Reports of one lab, written by `labs check --format json -o FILE`
     #[arg(value_name = "FILE", required = true)]
     pub(crate) reports: Vec<PathBuf>,
 }
@@ -156,16 +156,16 @@ pub(crate) struct Relay {
     /// UDP port at 127.0.0.1; 0 lets the system choose
     #[arg(long, default_value_t = 12000)]
     pub(crate) port: u16,
-    /// The link is that of this ID, but for what the other options say
+    /// ID whose link is used, except for what the other options change
     #[arg(long, value_name = "ID", default_value = "practice")]
     pub(crate) student: String,
     /// Probability that a datagram is lost, in each direction
     #[arg(long, value_name = "P", value_parser = probability)]
     loss: Option<f64>,
-    /// Time from the arrival of a datagram until its echo is sent, such as 50ms
+    /// Delay from the arrival of a datagram until its echo is sent, such as 50ms
     #[arg(long, value_name = "TIME", value_parser = delay)]
     delay: Option<Duration>,
-    /// At most so much more delay, drawn for each echo
+    /// Maximum additional delay, random for each echo
     #[arg(long, value_name = "TIME", value_parser = delay)]
     jitter: Option<Duration>,
     /// Probability that an echo is sent twice
@@ -198,12 +198,12 @@ fn delay(text: &str) -> Result<Duration, String> {
     if delay <= LONGEST { Ok(delay) } else { Err("must be at most 10s".to_owned()) }
 }
 
-/// The form of a report.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// Text for people
     Text,
-    /// For other programs
+    /// JSON for other programs
     Json,
     /// Gradescope's results.json
     Gradescope,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_has_the_link_of_the_student_but_for_what_is_said() {
+    fn a_relay_has_the_link_of_the_student_except_for_what_is_changed() {
         let relay = |options: &str| {
             let line = format!("labs relay --student alice {options}");
             Options::try_parse_from(line.split_whitespace()).map(|options| match options.command {

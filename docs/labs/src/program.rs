@@ -21,7 +21,7 @@ impl Program {
     /// When there is no word, a quote is open, or the program is a path without a file.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut words =
-            shlex::split(text).with_context(|| format!("--program {text}: a quote is open"))?;
+            shlex::split(text).with_context(|| format!("--program {text}: unclosed quote"))?;
         ensure!(!words.is_empty(), "--program must name a program");
         for (index, word) in words.iter_mut().enumerate() {
             let is_path = word.contains(['/', path::MAIN_SEPARATOR]);

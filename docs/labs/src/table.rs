@@ -34,7 +34,7 @@ pub(crate) fn table(files: &[PathBuf]) -> Result<String> {
     for file in files {
         let name = || file.display().to_string();
         let bytes = fs::read(file).with_context(name)?;
-        let report = serde_json::from_slice(&bytes).context("no report of `--format json`");
+        let report = serde_json::from_slice(&bytes).context("not a report from `--format json`");
         let report: Report = report.with_context(name)?;
         if let Some(first) = reports.first() {
             let (this, first) = (&report.lab, &first.lab);
@@ -71,7 +71,7 @@ fn text(reports: &[Report]) -> String {
     }
     let all = reports.len();
     let wide = width(&mut lost_by.iter().map(|(id, _)| id.len()));
-    let _ = writeln!(text, "\nlost by, of {all}");
+    let _ = writeln!(text, "\nlost by (of {all})");
     for (id, count) in lost_by.iter().filter(|(_, count)| *count > 0) {
         let _ = writeln!(text, "  {id:<wide$}  {count}");
     }
@@ -112,7 +112,7 @@ alice@example.com     3/3
 bob                   2/3  no-server
 carol                 0/3  upper, no-server
 
-lost by, of 3
+lost by (of 3)
   upper      1
   no-server  2
 ";
@@ -126,6 +126,6 @@ lost by, of 3
         let error = format!("{:#}", of(&two).unwrap_err());
         assert!(error.contains("1.json: a report of streams, not of datagrams"), "{error}");
         let error = format!("{:#}", of(&["{}".to_owned()]).unwrap_err());
-        assert!(error.contains("0.json: no report of `--format json`"), "{error}");
+        assert!(error.contains("0.json: not a report from `--format json`"), "{error}");
     }
 }

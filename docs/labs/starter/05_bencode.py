@@ -3,7 +3,7 @@
 
 05_bencode.py decode              bencode on stdin, JSON on stdout
 05_bencode.py encode              JSON on stdin, bencode on stdout
-05_bencode.py info FILE.torrent   what the file says, and its info hash
+05_bencode.py info FILE.torrent   what the .torrent describes, and its info hash
 """
 
 import json

@@ -7,13 +7,13 @@
 import argparse
 import sys
 
-BLOCK = 16 * 1024  # BEP 3: what one request asks for
+BLOCK = 16 * 1024  # bytes; BEP 3: what one request asks for
 PROTOCOL = b"\x13BitTorrent protocol"
 CHOKE, UNCHOKE, INTERESTED, NOT_INTERESTED, HAVE, BITFIELD, REQUEST, PIECE, CANCEL = range(9)
 
 
 class Failed(Exception):
-    """The piece cannot be had from this peer; the text says why."""
+    """This peer cannot give us the piece; the text says why."""
 
 
 def receive_exactly(connection, count):

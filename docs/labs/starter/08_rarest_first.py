@@ -5,7 +5,7 @@ The sheet is docs/labs/08-rarest-first.md.
 
     08_rarest_first.py [--timeout SECONDS] TORRENT OUT HOST:PORT...
 
-Begin with your program of lab 7: its messages, its torrent and its blocks are needed here as well.
+Begin with your program of lab 7: you need its messages, its torrent and its blocks here, too.
 """
 
 import argparse
@@ -19,14 +19,14 @@ class Failed(Exception):
 
 
 async def download(data, file, addresses, timeout):
-    """Writes to `file` what the .torrent with the bytes `data` describes, from these peers."""
+    """Downloads what the .torrent with the bytes `data` describes from these peers into `file`."""
     raise Failed("download is not written yet")
 
 
 def run(arguments):
     with open(arguments.torrent, "rb") as file:
         data = file.read()
-    # OUT appears when every piece is verified, and not before.
+    # OUT must not appear before every piece is verified.
     part = arguments.out + ".part"
     with open(part, "wb") as file:
         asyncio.run(download(data, file, arguments.peers, arguments.timeout))

@@ -5,7 +5,7 @@ The sheet is docs/labs/09-tit-for-tat.md.
 
     09_tit_for_tat.py [--rechoke SECONDS] [--optimistic SECONDS] TORRENT DATA PORT [HOST:PORT...]
 
-Begin with your program of lab 8, which downloads already.
+Begin with your program of lab 8, which already downloads.
 """
 
 import argparse
@@ -20,12 +20,12 @@ class Failed(Exception):
 
 
 async def converse(reader, writer):
-    """Follows what a peer that has connected says, until the connection ends."""
+    """Handles the messages of a peer that has connected, until the connection ends."""
     writer.close()
 
 
 def choose(interested, optimistic, new_optimistic):
-    """Of the interested neighbors, those to serve until the next round, and the optimistic one."""
+    """The interested neighbors to serve until the next round, and the optimistic one."""
     return set(), None
 
 

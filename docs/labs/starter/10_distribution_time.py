@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lab 10: distribution time (K&R 2.5). The sheet is docs/labs/10-distribution-time.md.
 
-10_distribution_time.py ID        prints your numbers, and an answers file to fill in
+10_distribution_time.py ID        prints your numbers, and a file of answers to fill in
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 
 The sheet is docs/labs/11-free-riders.md.
 
-    11_free_riders.py ID        prints your numbers, and an answers file to fill in
+    11_free_riders.py ID        prints your numbers, and a file of answers to fill in
 """
 
 import hashlib

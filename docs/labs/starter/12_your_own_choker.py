@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lab 12: a choker of your own. The sheet is docs/labs/12-your-own-choker.md.
 
-Gets a question on each line of stdin, and answers each with one line on stdout.
+Reads a question from each line of stdin, and answers each with one line on stdout.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 
 
 class Choker:
-    """What it keeps in its fields, it remembers until the end of the run."""
+    """It remembers what it keeps in its fields until the end of the run."""
 
     def answer(self, question):
         """The neighbors to serve until the next round: [{"peer": 3, "share": 2, "why": "..."}, ...]."""

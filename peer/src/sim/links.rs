@@ -52,9 +52,9 @@ impl Downlink {
         Self { free_at: now }
     }
 
-    /// When a block that reaches the link now has passed it.
-    pub(super) fn pass(&mut self, bytes: u32, rate: u64, now: Moment) -> Moment {
-        self.free_at = self.free_at.max(now) + transmission(bytes, rate);
+    /// When a block that reaches the link now, and takes it for so long, has passed it.
+    pub(super) fn pass(&mut self, time: Duration, now: Moment) -> Moment {
+        self.free_at = self.free_at.max(now) + time;
         self.free_at
     }
 }
@@ -81,8 +81,8 @@ mod tests {
         let start = Moment::START;
         let second = Duration::from_secs(1);
         let mut downlink = Downlink::new(start);
-        assert_eq!(downlink.pass(100, 100, start), start + second);
-        assert_eq!(downlink.pass(100, 100, start), start + 2 * second);
-        assert_eq!(downlink.pass(100, 100, start + 5 * second), start + 6 * second);
+        assert_eq!(downlink.pass(second, start), start + second);
+        assert_eq!(downlink.pass(second, start), start + 2 * second);
+        assert_eq!(downlink.pass(second, start + 5 * second), start + 6 * second);
     }
 }

@@ -7,7 +7,8 @@ use common::moment::Moment;
 use common::report::{Direction, Identity};
 use common::wire::{ExtendedHandshake, Message};
 
-use super::neighbor::{Extensions, MAX_UPLOADS, Neighbor};
+use super::exchange::MAX_UPLOADS;
+use super::neighbor::{Connection, Extensions, Neighbor};
 use super::sources::Need;
 use super::{Output, Torrent};
 use crate::PeerKey;
@@ -68,7 +69,7 @@ impl Torrent {
         let pieces = self.geometry.piece_count();
         let mut new = Neighbor::new(identity, direction, extensions, pieces, now);
         if direction == Direction::Outgoing {
-            self.sources.book.connected(new.identity.address);
+            self.sources.book.connected(new.identity().address);
         }
         match self.admission(&new, now) {
             Admission::Accept => self.accept(new, now),
@@ -83,7 +84,7 @@ impl Torrent {
             Admission::Known(old) => {
                 let old = self.neighbors.get_mut(old).expect("admission found it");
                 // A peer that stays connected is not dialed, whatever addresses it has.
-                old.listens_at.append(&mut new.listens_at);
+                old.connection.listens_at.append(&mut new.connection.listens_at);
                 self.refuse(new, DisconnectReason::Duplicate, now);
             }
         }
@@ -118,15 +119,15 @@ impl Torrent {
     pub(super) fn on_extended(&mut self, peer: PeerKey, theirs: ExtendedHandshake) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
         // Only once, so that a neighbor cannot fill the address book with ports.
-        let is_first = !matches!(neighbor.extensions, Extensions::Told(_));
+        let is_first = !matches!(neighbor.connection.extensions, Extensions::Told(_));
         if let Some(port) = theirs.listen_port.filter(|_| is_first) {
             let address = SocketAddr::new(neighbor.ip(), port);
-            if !neighbor.listens_at.contains(&address) {
+            if !neighbor.connection.listens_at.contains(&address) {
                 self.sources.book.connected(address);
-                neighbor.listens_at.push(address);
+                neighbor.connection.listens_at.push(address);
             }
         }
-        neighbor.extensions = Extensions::Told(theirs);
+        neighbor.told(theirs);
         self.sources.book.unblocked();
     }
 
@@ -176,14 +177,14 @@ impl Torrent {
 
     /// Decides about a peer that connected; changes nothing.
     fn admission(&self, new: &Neighbor, now: Moment) -> Admission {
-        let peer_id = new.identity.peer_id;
+        let peer_id = new.peer_id();
         if peer_id == self.config.peer_id {
             return Admission::Refuse(DisconnectReason::Myself);
         }
         if self.downloads.reputation.is_banned(new.ip(), peer_id) {
             return Admission::Refuse(DisconnectReason::SentFalseData);
         }
-        let same = |other: &&Neighbor| other.identity.peer_id == peer_id;
+        let same = |other: &&Neighbor| other.peer_id() == peer_id;
         if let Some(old) = self.neighbors.iter().find(same) {
             return self.duplicate(old, new, now);
         }
@@ -191,7 +192,7 @@ impl Torrent {
             return Admission::Accept;
         }
         // When we dialed the peer a place was free; another peer has taken it since.
-        let may_evict = new.direction == Direction::Incoming && now >= self.sources.next_eviction;
+        let may_evict = new.direction() == Direction::Incoming && now >= self.sources.next_eviction;
         match self.idle_neighbor(now).filter(|_| may_evict) {
             Some(idle) => Admission::Replace(idle, DisconnectReason::Evicted),
             None => Admission::Refuse(DisconnectReason::EnoughNeighbors),
@@ -205,9 +206,9 @@ impl Torrent {
     /// in libtorrent); otherwise the older one, which is in use. So a newer connection dialed by
     /// the smaller id always goes, and over one dialed by the greater id that peer alone decides.
     fn duplicate(&self, old: &Neighbor, new: &Neighbor, now: Moment) -> Admission {
-        let we_dialed = new.direction == Direction::Outgoing;
-        let we_are_greater = self.config.peer_id > new.identity.peer_id;
-        if old.direction == new.direction || we_dialed != we_are_greater {
+        let we_dialed = new.direction() == Direction::Outgoing;
+        let we_are_greater = self.config.peer_id > new.peer_id();
+        if old.direction() == new.direction() || we_dialed != we_are_greater {
             Admission::Known(old.key())
         } else if !we_are_greater {
             // The peer closes one of the two connections.
@@ -223,9 +224,10 @@ impl Torrent {
     fn undecided_duplicates(&self, now: Moment) -> Vec<PeerKey> {
         self.neighbors.keys_where(|newer| {
             now >= newer.connected_at + super::CHECK_INTERVAL
-                && self.neighbors.iter().any(|older| {
-                    older.key() < newer.key() && older.identity.peer_id == newer.identity.peer_id
-                })
+                && self
+                    .neighbors
+                    .iter()
+                    .any(|older| older.key() < newer.key() && older.peer_id() == newer.peer_id())
         })
     }
 
@@ -238,13 +240,13 @@ impl Torrent {
     }
 
     fn accept(&mut self, neighbor: Neighbor, now: Moment) {
-        let (peer, extensions) = (neighbor.key(), neighbor.extensions.clone());
+        let (peer, extensions) = (neighbor.key(), neighbor.connection.extensions.clone());
         if self.neighbors.is_empty() {
             self.uploads.skip_rounds(now);
         }
         self.downloads.reputation.joined(peer, neighbor.ip());
-        let (identity, direction) = (neighbor.identity.clone(), neighbor.direction);
-        self.explain(Decision::Connect { peer: identity, direction });
+        let Connection { identity, direction, .. } = &*neighbor.connection;
+        self.explain(Decision::Connect { peer: identity.clone(), direction: *direction });
         self.neighbors.insert(neighbor);
         if extensions == Extensions::Awaited {
             let ours = ExtendedHandshake {
@@ -262,9 +264,10 @@ impl Torrent {
     }
 
     fn refuse(&mut self, new: Neighbor, reason: DisconnectReason, now: Moment) {
-        self.let_go(&new.listens_at, &reason, false, now);
         let peer = new.key();
-        self.explain(Decision::Refuse { peer: new.identity, reason: reason.clone() });
+        let Connection { identity, listens_at, .. } = *new.connection;
+        self.let_go(&listens_at, &reason, false, now);
+        self.explain(Decision::Refuse { peer: identity, reason: reason.clone() });
         self.outputs.push_back(Output::Disconnect { peer, reason });
     }
 
@@ -278,17 +281,18 @@ impl Torrent {
         if may_tell_port(&neighbor, now) {
             self.sources.book.unblocked();
         }
-        let same_peer = |other: &&mut Neighbor| other.identity.peer_id == neighbor.identity.peer_id;
+        let same_peer = |other: &&mut Neighbor| other.peer_id() == neighbor.peer_id();
         if let Some(other) = self.neighbors.iter_mut().find(same_peer)
             && !is_final(&reason)
         {
             // The peer is still connected over another connection and must not be dialed.
-            other.listens_at.append(&mut neighbor.listens_at);
+            other.connection.listens_at.append(&mut neighbor.connection.listens_at);
         }
-        self.let_go(&neighbor.listens_at, &reason, neighbor.has_traded(), now);
+        self.let_go(&neighbor.connection.listens_at, &reason, neighbor.has_traded(), now);
         self.pending.occasions.push(Occasion::Left(peer));
-        self.pending.ask_all |= !neighbor.requests.is_empty() || neighbor.receiving.is_some();
-        let Neighbor { identity: peer, downloaded, uploaded, .. } = neighbor;
+        self.pending.ask_all |= !neighbor.exchange().is_idle();
+        let (downloaded, uploaded) = (neighbor.downloaded(), neighbor.uploaded());
+        let peer = neighbor.connection.identity;
         self.explain(Decision::Disconnect { peer, reason, downloaded, uploaded });
     }
 
@@ -312,8 +316,8 @@ impl Torrent {
 
 /// Whether a neighbor may still tell its listening port.
 fn may_tell_port(neighbor: &Neighbor, now: Moment) -> bool {
-    neighbor.direction == Direction::Incoming
-        && neighbor.extensions == Extensions::Awaited
+    neighbor.direction() == Direction::Incoming
+        && neighbor.connection.extensions == Extensions::Awaited
         && now < neighbor.connected_at + LISTEN_PORT_WAIT
 }
 

@@ -7,7 +7,8 @@ use common::report::{Identity, Totals};
 use common::wire::Message;
 use fastrand::Rng;
 
-use super::neighbor::{Neighbor, Receiving, Request};
+use super::exchange::{Receiving, Request};
+use super::neighbor::Neighbor;
 use super::{Config, Output, Torrent};
 use crate::PeerKey;
 use crate::decision::{Decision, DisconnectReason};
@@ -60,8 +61,9 @@ impl Downloads {
     ) -> Option<PieceIndex> {
         self.picker.peer_left(&neighbor.has, rng);
         self.limiter.forget(neighbor.key());
-        let receiving = neighbor.receiving.and_then(|receiving| receiving.request);
-        let requests = neighbor.requests.iter().copied().chain(receiving);
+        let exchange = neighbor.exchange();
+        let receiving = exchange.receiving.and_then(|receiving| receiving.request);
+        let requests = exchange.requests.iter().copied().chain(receiving);
         requests.for_each(|request| self.picker.release(request.block));
         self.reputation.departed(neighbor.key());
         self.picker.departed(neighbor.key(), rng)
@@ -76,8 +78,8 @@ impl Downloads {
         if let Some(pick) = self.picker.pick(asked, rng) {
             return Some(pick);
         }
-        let idle = neighbor.requests.is_empty() && neighbor.receiving.is_none();
-        let block = if idle { self.picker.pick_again(asked, rng) } else { None };
+        let is_idle = neighbor.exchange().is_idle();
+        let block = if is_idle { self.picker.pick_again(asked, rng) } else { None };
         Some(Pick { block: block?, begins: None, abandons: None })
     }
 
@@ -95,7 +97,7 @@ impl Torrent {
             return;
         }
         let downloads = &mut self.downloads;
-        while neighbor.requests.len() < neighbor.request_depth(now) {
+        while neighbor.takes_requests(now) {
             if downloads.limiter.take(peer, 1, BLOCK_LENGTH, now) == Turn::Wait {
                 break;
             }
@@ -107,11 +109,12 @@ impl Torrent {
             downloads.limiter.refund(BLOCK_LENGTH - block.length());
             self.outputs.extend(abandons.map(Output::DropPiece));
             if let Some(reason) = begins {
-                let (chunk, from) = (block.piece().get(), neighbor.identity.clone());
+                let (chunk, from) = (block.piece().get(), neighbor.identity().clone());
                 let begin = Decision::BeginChunk { chunk, peer: from, reason, neighbors: count };
                 self.outputs.push_back(Output::Explain(begin));
             }
-            neighbor.requests.push_back(Request { block, since: now });
+            let exchange = neighbor.exchange.as_mut().expect("it has unchoked us");
+            exchange.requests.push_back(Request { block, since: now });
             neighbor.last_sent = now;
             self.outputs.push_back(Output::Send { peer, message: Message::Request(block) });
         }
@@ -127,18 +130,19 @@ impl Torrent {
     /// A block begins to arrive. Decides whether its bytes are of use.
     pub(super) fn on_piece_head(&mut self, peer: PeerKey, block: Block, now: Moment) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
-        let request = neighbor.take_request(block);
-        if request.is_none() && !neighbor.take_abandoned(block) {
-            neighbor.unrequested += 1;
+        let exchange = neighbor.begin_exchange(self.uploads.last_round());
+        let request = exchange.take_request(block);
+        if request.is_none() && !exchange.take_abandoned(block) {
+            exchange.unrequested += 1;
             self.totals.wasted += u64::from(block.length());
-            if neighbor.unrequested > MAX_UNREQUESTED {
+            if exchange.unrequested > MAX_UNREQUESTED {
                 return self.disconnect(peer, DisconnectReason::SentUnrequested, now);
             }
             self.outputs.push_back(Output::SkipBlock { peer, block });
             return;
         }
         let accepted = self.downloads.picker.needs(block);
-        neighbor.receiving = Some(Receiving { block, request, accepted });
+        exchange.receiving = Some(Receiving { block, request, accepted });
         self.outputs.push_back(if accepted {
             Output::AcceptBlock { peer, block }
         } else {
@@ -150,13 +154,14 @@ impl Torrent {
     pub(super) fn on_block_arrived(&mut self, peer: PeerKey, block: Block, now: Moment) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
         neighbor.last_received = now;
-        let Some(received) = neighbor.receiving.take_if(|receiving| receiving.block == block)
+        let Some(exchange) = &mut neighbor.exchange else { return };
+        let Some(received) = exchange.receiving.take_if(|receiving| receiving.block == block)
         else {
             // It was not requested; that was counted when its head arrived.
             return;
         };
         let length = u64::from(block.length());
-        neighbor.block_arrived(block, now);
+        exchange.block_arrived(block, now);
         self.totals.downloaded += length;
         self.pending.ask.push(peer);
         let arrival = if received.accepted {
@@ -192,9 +197,9 @@ impl Torrent {
             let peer = neighbor.key();
             neighbor.last_sent = now;
             self.outputs.push_back(Output::Send { peer, message: Message::Have(piece) });
-            if neighbor.has.contains(piece) {
-                neighbor.wanted -= 1;
-                exhausted.extend((neighbor.wanted == 0).then_some(peer));
+            if neighbor.wanted == Some(piece) {
+                neighbor.wanted = neighbor.has.first_missing_in(self.downloads.picker.have());
+                exhausted.extend(neighbor.wanted.is_none().then_some(peer));
             }
         }
         exhausted.into_iter().for_each(|peer| self.update_interest(peer, now));
@@ -211,12 +216,11 @@ impl Torrent {
         let from: Vec<Identity> = senders
             .iter()
             .filter_map(|sender| self.neighbors.get(sender.peer))
-            .map(|neighbor| neighbor.identity.clone())
+            .map(|neighbor| neighbor.identity().clone())
             .collect();
         self.explain(Decision::HashFailed { chunk: piece.get(), from });
         if let Judgement::Banned(liar) = self.downloads.reputation.failed(&senders) {
-            let is_it =
-                |other: &Neighbor| (other.ip(), other.identity.peer_id) == (liar.ip, liar.peer_id);
+            let is_it = |other: &Neighbor| (other.ip(), other.peer_id()) == (liar.ip, liar.peer_id);
             for peer in self.neighbors.keys_where(is_it) {
                 self.disconnect(peer, DisconnectReason::SentFalseData, now);
             }
@@ -227,13 +231,15 @@ impl Torrent {
     /// Requests that stay unanswered for too long go to other peers.
     pub(super) fn abandon_old_requests(&mut self, now: Moment) {
         for neighbor in self.neighbors.iter_mut() {
-            let timed_out = neighbor.take_timed_out(now);
+            let peer = neighbor.key();
+            let Some(exchange) = &mut neighbor.exchange else { continue };
+            let timed_out = exchange.take_timed_out(now);
             if timed_out.is_empty() {
                 // Requests that a limit held back, or that waited for their turn, may go now.
-                self.pending.ask.push(neighbor.key());
+                self.pending.ask.push(peer);
                 continue;
             }
-            let (peer, blocks) = (neighbor.identity.clone(), timed_out.len());
+            let (peer, blocks) = (neighbor.identity().clone(), timed_out.len());
             timed_out.into_iter().for_each(|block| self.downloads.picker.release(block));
             self.outputs.push_back(Output::Explain(Decision::RequestTimedOut { peer, blocks }));
             self.pending.ask_all = true;
@@ -255,18 +261,19 @@ impl Torrent {
     /// asked for it.
     fn cancel(&mut self, block: Block, now: Moment) {
         for neighbor in self.neighbors.iter_mut() {
-            if let Some(receiving) = &mut neighbor.receiving
+            let peer = neighbor.key();
+            let Some(exchange) = &mut neighbor.exchange else { continue };
+            if let Some(receiving) = &mut exchange.receiving
                 && receiving.block == block
             {
                 // The block is already arriving, too late to cancel; but the request no longer
                 // stands.
                 receiving.request = None;
             }
-            if neighbor.take_request(block).is_some() {
-                neighbor.abandon(block);
+            if exchange.take_request(block).is_some() {
+                exchange.abandon(block);
                 neighbor.last_sent = now;
-                let (peer, message) = (neighbor.key(), Message::Cancel(block));
-                self.outputs.push_back(Output::Send { peer, message });
+                self.outputs.push_back(Output::Send { peer, message: Message::Cancel(block) });
                 self.pending.ask.push(peer);
             }
         }
@@ -274,6 +281,5 @@ impl Torrent {
 }
 
 fn sender(neighbor: &Neighbor) -> Sender {
-    let (ip, peer_id) = (neighbor.ip(), neighbor.identity.peer_id);
-    Sender { peer: neighbor.key(), ip, peer_id }
+    Sender { peer: neighbor.key(), ip: neighbor.ip(), peer_id: neighbor.peer_id() }
 }

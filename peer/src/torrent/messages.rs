@@ -16,7 +16,8 @@ impl Torrent {
         // What a peer had sent before we closed its connection is of no interest.
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
         neighbor.last_received = now;
-        if is_control(&message) && neighbor.control_messages.take(1, now) != Take::Taken {
+        if is_control(&message) && neighbor.connection.control_messages.take(1, now) != Take::Taken
+        {
             return self.disconnect(peer, DisconnectReason::Flooded, now);
         }
         match message {
@@ -24,6 +25,7 @@ impl Torrent {
             Message::Choke => self.on_choke(peer),
             Message::Unchoke => {
                 neighbor.peer_choking = false;
+                neighbor.begin_exchange(self.uploads.last_round());
                 self.pending.ask.push(peer);
             }
             Message::Interested => self.on_interest(peer, true),
@@ -32,7 +34,11 @@ impl Torrent {
             Message::Bitfield(bitfield) => self.on_bitfield(peer, bitfield, now),
             Message::Request(block) => self.on_request(peer, block, now),
             Message::Piece(block) => self.on_piece_head(peer, block, now),
-            Message::Cancel(block) => neighbor.uploads.retain(|&queued| queued != block),
+            Message::Cancel(block) => {
+                if let Some(exchange) = &mut neighbor.exchange {
+                    exchange.uploads.retain(|&queued| queued != block);
+                }
+            }
             Message::Extended(theirs) => self.on_extended(peer, theirs),
         }
     }
@@ -41,7 +47,8 @@ impl Torrent {
     fn on_choke(&mut self, peer: PeerKey) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
         neighbor.peer_choking = true;
-        let blocks = neighbor.abandon_requests();
+        let Some(exchange) = &mut neighbor.exchange else { return };
+        let blocks = exchange.abandon_requests();
         self.pending.ask_all |= !blocks.is_empty();
         blocks.into_iter().for_each(|block| self.downloads.picker.release(block));
     }
@@ -60,15 +67,15 @@ impl Torrent {
             return;
         }
         neighbor.has.insert(piece);
-        neighbor.this_round.haves += 1;
+        neighbor.haves += 1;
         let picker = &mut self.downloads.picker;
         picker.peer_gained(piece, &neighbor.has, &mut self.rng);
-        if !picker.have().contains(piece) {
-            neighbor.wanted += 1;
+        // Most haves come from neighbors that interest us already, and choke us.
+        let interests_now = neighbor.wanted.is_none() && !picker.have().contains(piece);
+        if interests_now {
+            neighbor.wanted = Some(piece);
         }
-        // Most haves come from neighbors that choke us and interest us already.
-        let interest_changes = neighbor.am_interested != (neighbor.wanted > 0);
-        if interest_changes || neighbor.answers() || neighbor.has.is_full() {
+        if interests_now || neighbor.answers() || neighbor.has.is_full() {
             self.after_news(peer, now);
         }
     }
@@ -92,7 +99,7 @@ impl Torrent {
                 }
             }
         }
-        neighbor.wanted = neighbor.has.count_missing_in(picker.have());
+        neighbor.wanted = neighbor.has.first_missing_in(picker.have());
         self.after_news(peer, now);
     }
 
@@ -114,8 +121,11 @@ impl Torrent {
         }
         // The peer may not have seen our choke yet; ignore the request. A peer that is not
         // interested may not request blocks.
-        if !neighbor.am_choking && neighbor.peer_interested {
-            neighbor.queue_upload(block);
+        if !neighbor.am_choking
+            && neighbor.peer_interested
+            && let Some(exchange) = &mut neighbor.exchange
+        {
+            exchange.queue_upload(block);
             self.upload_ready(peer);
         }
     }
@@ -123,7 +133,7 @@ impl Torrent {
     /// BEP 3: the interested state "must be kept up to date at all times".
     pub(super) fn update_interest(&mut self, peer: PeerKey, now: Moment) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
-        let interested = neighbor.wanted > 0;
+        let interested = neighbor.wanted.is_some();
         if neighbor.am_interested != interested {
             neighbor.am_interested = interested;
             let message = if interested { Message::Interested } else { Message::NotInterested };

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `input.rs` | the inputs and outputs of the core |
 //! | `neighbor.rs` | one neighbor, and the table of all |
+//! | `exchange.rs` | the blocks that pass between a neighbor and us |
 //! | `admission.rs` | connections: which peers to dial, to accept and to evict |
 //! | `messages.rs` | the messages of neighbors |
 //! | `download.rs` | requesting blocks, and what becomes of them |
@@ -21,6 +22,7 @@
 
 mod admission;
 mod download;
+mod exchange;
 mod input;
 mod messages;
 mod neighbor;
@@ -217,7 +219,12 @@ impl Torrent {
 
     /// The next output, oldest first.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // A round explains every neighbor; from one to the next, no peer keeps that memory.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When [`Input::TimedOut`] is due, if nothing else happens before.

@@ -34,13 +34,14 @@ impl Torrent {
     }
 
     fn report(&self, neighbor: &Neighbor, now: Moment) -> NeighborReport {
+        let (connection, exchange) = (&neighbor.connection, neighbor.exchange());
         NeighborReport {
-            identity: neighbor.identity.clone(),
-            client: match &neighbor.extensions {
+            identity: connection.identity.clone(),
+            client: match &connection.extensions {
                 Extensions::Told(theirs) => theirs.client.clone(),
                 Extensions::Awaited | Extensions::Unknown => None,
             },
-            direction: neighbor.direction,
+            direction: connection.direction,
             am_choking: neighbor.am_choking,
             am_interested: neighbor.am_interested,
             peer_choking: neighbor.peer_choking,
@@ -48,17 +49,17 @@ impl Torrent {
             snubbed: !self.is_complete() && is_snubbed_by(neighbor, now),
             on_parole: self.downloads.is_on_parole(neighbor),
             chunks: neighbor.has.count(),
-            download_rate: neighbor.download_rate.per_second(now),
-            upload_rate: neighbor.upload_rate.per_second(now),
-            downloaded: neighbor.downloaded,
-            uploaded: neighbor.uploaded,
-            rank: neighbor.last_choice.rank,
-            reason: neighbor.last_choice.reason.as_ref().map(|reason| match reason {
+            download_rate: exchange.download_rate.per_second(now),
+            upload_rate: exchange.upload_rate.per_second(now),
+            downloaded: exchange.downloaded,
+            uploaded: exchange.uploaded,
+            rank: connection.last_choice.rank,
+            reason: connection.last_choice.reason.as_ref().map(|reason| match reason {
                 Reason::Unchoke(reason) => reason.to_string(),
                 Reason::Choke(reason) => reason.to_string(),
             }),
-            requests: neighbor.requests.len(),
-            queued_uploads: neighbor.uploads.len(),
+            requests: exchange.requests.len(),
+            queued_uploads: exchange.uploads.len(),
         }
     }
 }

@@ -132,6 +132,12 @@ impl Scene {
         outputs
     }
 
+    /// Gives a neighbor that was unchoked this share, as some chokers do.
+    fn set_share(&mut self, peer: u64, share: u32) {
+        let neighbor = self.torrent.neighbors.get_mut(PeerKey(peer)).unwrap();
+        neighbor.exchange.as_mut().unwrap().share = share;
+    }
+
     fn remote(&self, peer: u64) -> &Neighbor {
         self.torrent.neighbors.get(PeerKey(peer)).unwrap()
     }

@@ -8,7 +8,8 @@ use common::moment::Moment;
 use common::report::Identity;
 use common::wire::Message;
 
-use super::neighbor::{Neighbor, Reason, Traffic};
+use super::exchange::Traffic;
+use super::neighbor::{Neighbor, Reason};
 use super::{Config, Output, Torrent};
 use crate::PeerKey;
 use crate::choker::{
@@ -25,6 +26,7 @@ pub(super) struct Uploads {
     pub(super) limiter: Limiter,
     /// Rounds so far.
     pub(super) round: u32,
+    last_round: Moment,
     next_round: Moment,
     /// No neighbor is unchoked before.
     opens_at: Moment,
@@ -39,10 +41,16 @@ impl Uploads {
             chooser: Chooser::Named { strategy, choker: strategy.choker(&rules(config)) },
             limiter: Limiter::new(config.upload_limit, now),
             round: 0,
+            last_round: now,
             next_round: now + config.gathering.unwrap_or(config.rechoke),
             opens_at: now + config.gathering.unwrap_or_default(),
             period: config.rechoke,
         }
+    }
+
+    /// When the last round began; before the first one, when the torrent started.
+    pub(super) fn last_round(&self) -> Moment {
+        self.last_round
     }
 
     pub(super) fn next_round(&self) -> Moment {
@@ -112,18 +120,20 @@ impl Torrent {
     /// block there can no longer be canceled or choked.
     pub(super) fn on_writable(&mut self, peer: PeerKey, now: Moment) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
-        let Some(&block) = neighbor.uploads.front() else { return };
-        let turn = self.uploads.limiter.take(peer, neighbor.share, block.length(), now);
+        let Some(exchange) = &mut neighbor.exchange else { return };
+        let Some(&block) = exchange.uploads.front() else { return };
+        let turn = self.uploads.limiter.take(peer, exchange.share, block.length(), now);
         if turn == Turn::Granted {
-            neighbor.uploads.pop_front();
-            neighbor.sending += 1;
+            exchange.uploads.pop_front();
+            exchange.sending += 1;
             self.outputs.push_back(Output::SendBlock { peer, block });
         }
     }
 
     pub(super) fn on_sent(&mut self, peer: PeerKey, block: Block, now: Moment) {
         let Some(neighbor) = self.neighbors.get_mut(peer) else { return };
-        neighbor.block_sent(block, now);
+        neighbor.last_sent = now;
+        neighbor.begin_exchange(self.uploads.last_round).block_sent(block, now);
         self.totals.uploaded += u64::from(block.length());
     }
 
@@ -134,7 +144,7 @@ impl Torrent {
 
     /// The weight of a neighbor, where connections take turns at one uplink.
     pub fn share(&self, peer: PeerKey) -> u32 {
-        self.neighbors.get(peer).map_or(1, |neighbor| neighbor.share)
+        self.neighbors.get(peer).map_or(1, |neighbor| neighbor.exchange().share)
     }
 
     /// K&R 2.5: every ten seconds the peers that send us data at the highest rate are chosen again.
@@ -144,11 +154,8 @@ impl Torrent {
             return;
         }
         self.uploads.round += 1;
-        for neighbor in self.neighbors.iter_mut() {
-            // Mainline's estimator moves its window whenever it is asked, so silence counts.
-            neighbor.download_rate.add(0, now);
-            neighbor.upload_rate.add(0, now);
-        }
+        self.uploads.last_round = now;
+        self.neighbors.exchanges().for_each(|exchange| exchange.round(now));
         self.pending.occasions.push(Occasion::Round);
     }
 
@@ -168,12 +175,19 @@ impl Torrent {
         let choker = self.uploads.chooser.name();
         for (neighbor, candidate) in self.neighbors.iter_mut().zip(&candidates) {
             let peer = candidate.peer;
-            let until_now = neighbor.last_choice.reason.take();
+            let unchoke = choice.unchoke(peer);
+            let stays_choked = neighbor.am_choking && unchoke.is_none();
+            if stays_choked && !occasion.is_about(peer) && choice.ranking.is_none() {
+                // Between rounds most chokers rank no one: what the last round showed holds.
+                continue;
+            }
+            let until_now = neighbor.connection.last_choice.reason.take();
             let was_optimistic = until_now.as_ref().is_some_and(Reason::is_optimistic);
-            let reason = match choice.unchoke(peer) {
+            let reason = match unchoke {
                 Some(unchoke) => {
+                    let exchange = neighbor.begin_exchange(self.uploads.last_round);
                     if unchoke.share.is_some() || unchoke.reason != UnchokeReason::Kept {
-                        neighbor.share = unchoke.share.unwrap_or(1);
+                        exchange.share = unchoke.share.unwrap_or(1);
                     }
                     Reason::Unchoke(match (&unchoke.reason, until_now) {
                         (UnchokeReason::Kept, Some(Reason::Unchoke(before))) => before,
@@ -181,7 +195,6 @@ impl Torrent {
                     })
                 }
                 None => Reason::Choke(match until_now {
-                    // Between rounds most chokers rank no one: what the last round showed holds.
                     Some(Reason::Choke(before)) if !occasion.is_about(peer) => before,
                     until_now => {
                         let until_now = until_now.as_ref().and_then(Reason::to_unchoke);
@@ -196,23 +209,26 @@ impl Torrent {
                 self.outputs.push_back(Output::Send { peer, message });
                 neighbor.am_choking = chokes;
                 neighbor.last_sent = now;
-                if chokes {
+                if chokes && let Some(exchange) = &mut neighbor.exchange {
                     // BEP 3: what the peer requested is discarded.
-                    neighbor.uploads = VecDeque::new();
+                    exchange.uploads = VecDeque::new();
                     self.uploads.limiter.forget(peer);
                 }
             }
             if changes || is_round {
-                let peer = neighbor.identity.clone();
+                let peer = neighbor.identity().clone();
                 let decision = reason.decision(peer, changes, was_optimistic);
                 self.outputs.push_back(Output::Explain(decision));
             }
-            neighbor.last_choice.reason = Some(reason);
+            neighbor.connection.last_choice.reason = Some(reason);
             if let Some(ranking) = &choice.ranking {
-                neighbor.last_choice.rank = ranking.rank(peer);
+                neighbor.connection.last_choice.rank = ranking.rank(peer);
             }
             if is_round {
-                neighbor.this_round = Traffic::default();
+                neighbor.haves = 0;
+                if let Some(exchange) = &mut neighbor.exchange {
+                    exchange.this_round = Traffic::default();
+                }
             }
         }
     }
@@ -254,18 +270,19 @@ impl Reason {
 }
 
 pub(super) fn candidate(neighbor: &Neighbor, seeding: bool, now: Moment) -> Candidate {
-    let rate = if seeding { &neighbor.upload_rate } else { &neighbor.download_rate };
+    let exchange = neighbor.exchange();
+    let rate = if seeding { &exchange.upload_rate } else { &exchange.download_rate };
     Candidate {
         peer: neighbor.key(),
         interested: neighbor.peer_interested,
         unchoked: !neighbor.am_choking,
         snubbed: !seeding && is_snubbed_by(neighbor, now),
-        since_block: neighbor.last_block.map(|last| now - last),
+        since_block: exchange.last_block.map(|last| now - last),
         rate: rate.per_second(now),
-        received: neighbor.this_round.received,
-        sent: neighbor.this_round.sent,
-        haves: neighbor.this_round.haves,
-        pending: neighbor.sending > 0 || !neighbor.uploads.is_empty(),
+        received: exchange.this_round.received,
+        sent: exchange.this_round.sent,
+        haves: neighbor.haves,
+        pending: exchange.sending > 0 || !exchange.uploads.is_empty(),
     }
 }
 

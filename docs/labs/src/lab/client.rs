@@ -20,23 +20,23 @@ pub(crate) fn start(context: &mut Context<'_>, port: u16, line: &str) -> Result<
 /// Whether the client runs, for failures.
 pub(crate) fn state(client: &mut Running) -> Result<String, Stop> {
     Ok(match client.ended()? {
-        Some(status) => format!("the client has ended ({status})"),
-        None => "the client still runs".to_owned(),
+        Some(status) => format!("the client has exited ({status})"),
+        None => "the client is still running".to_owned(),
     })
 }
 
 /// The client ends with status 0, and the last thing that it prints is the reply.
 pub(crate) fn prints(client: &mut Running, reply: &str, deadline: Instant) -> Result<(), Stop> {
-    let expected = format!("the client prints {reply} and ends with exit status 0");
+    let expected = format!("the client prints {reply} and exits with status 0");
     let Some(status) = client.wait(deadline)? else {
-        let got = format!("it still runs; so far it printed {:?}", client.stdout());
+        let got = format!("it is still running; so far it has printed {:?}", client.stdout());
         return Err(Failure::new(expected, got).into());
     };
     let printed = client.stdout();
     if status.success() && printed.trim_end().ends_with(reply) {
         return Ok(());
     }
-    let got = format!("it printed {printed:?} and ended with {status}");
+    let got = format!("it printed {printed:?} and exited with {status}");
     let nothing = printed.replace(PROMPT, "").trim().is_empty();
     let hint = if nothing { hints::STANDARD_OUTPUT } else { hints::NOT_FROM_THE_SERVER };
     Err(Failure::new(expected, got).hint(hint).into())
@@ -49,10 +49,10 @@ pub(crate) fn gives_up(
     hint: &'static str,
 ) -> Result<(), Stop> {
     let expected = format!(
-        "within {PATIENCE:?} the client ends with a message and an exit status other than 0"
+        "within {PATIENCE:?} the client prints a message and exits with a status other than 0"
     );
     let Some(status) = client.wait(deadline)? else {
-        return Err(Failure::new(expected, "it still waits").hint(hint).into());
+        return Err(Failure::new(expected, "it is still waiting").hint(hint).into());
     };
     let (printed, errors) = (client.stdout(), client.stderr().text());
     let silent = errors.trim().is_empty() && printed.replace(PROMPT, "").trim().is_empty();

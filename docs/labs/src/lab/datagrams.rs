@@ -14,14 +14,14 @@ const SECTION: &str = "Kurose & Ross 2.7.1";
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
     Check::new("upper", 2, SECTION, "the server answers each text in upper case", upper),
-    Check::new("unicode", 1, SECTION, "letters outside ASCII too are changed to upper case", unicode),
+    Check::new("unicode", 1, SECTION, "letters outside ASCII are also changed to upper case", unicode),
     Check::new("empty", 1, "Kurose & Ross 3.3", "an empty datagram is answered by an empty one", empty),
-    Check::new("size", 2, SECTION, "2048 bytes are answered whole, and a longer datagram does no harm", size),
+    Check::new("size", 2, SECTION, "2048 bytes are answered in full, and a longer datagram does no harm", size),
     Check::new("not-text", 1, SECTION, "the server survives bytes that are not UTF-8", not_text),
     Check::new("two-clients", 2, "Kurose & Ross 3.2", "two clients at once each get their own answers", two_clients),
-    Check::new("client-sends", 2, SECTION, "the client sends the line, without its end, in one datagram", client_sends),
+    Check::new("client-sends", 2, SECTION, "the client sends the line in one datagram, without its line ending", client_sends),
     Check::new("client-prints", 2, SECTION, "the client prints the reply", client_prints),
-    Check::new("no-server", 1, "Kurose & Ross 2.7.1 and 3.3", "a client without a server ends with a message", no_server),
+    Check::new("no-server", 1, "Kurose & Ross 2.7.1 and 3.3", "a client without a server exits with a message", no_server),
     Check::new("wrong-sender", 1, "Kurose & Ross 3.2", "the client does not take a stranger's datagram for the reply", wrong_sender),
 ];
 
@@ -92,7 +92,7 @@ fn size(context: &mut Context<'_>) -> Result<(), Stop> {
         && !(answer.len() >= WHOLE && upper.as_bytes().starts_with(&answer))
     {
         let expected = format!(
-            "for a datagram of {LONG} bytes no answer, or its first {WHOLE} bytes or more in upper \
+            "for a datagram of {LONG} bytes: no answer, or its first {WHOLE} bytes or more in upper \
              case"
         );
         return Err(Failure::new(expected, show(&answer)).hint(hints::BUFFER_TOO_SMALL).into());
@@ -198,11 +198,11 @@ fn wrong_sender(context: &mut Context<'_>) -> Result<(), Stop> {
 
     let port = stranger.port()?;
     let expected = format!(
-        "the client drops what did not come from the server, or says on stderr that the reply came \
+        "the client ignores what did not come from the server, or says on stderr that the reply came \
          from port {port}"
     );
     let got = match client.wait(context.within(ANSWER))? {
-        None => "it still waits, although the server has answered".to_owned(),
+        None => "it is still waiting, although the server has answered".to_owned(),
         // A server with two addresses may answer from the other one, so a client may accept what
         // came, as ours does, if it tells the user where it came from.
         Some(status) if status.success() => {
@@ -212,7 +212,7 @@ fn wrong_sender(context: &mut Context<'_>) -> Result<(), Stop> {
             }
             format!("it printed {:?}", client.stdout())
         }
-        Some(status) => format!("it ended with {status}"),
+        Some(status) => format!("it exited with {status}"),
     };
     Err(Failure::new(expected, got).hint(hints::OTHER_SENDER).into())
 }
@@ -253,7 +253,7 @@ fn ask(
 
 fn no_answer(server: &mut Server) -> Result<String, Stop> {
     Ok(match server.ended()? {
-        None => format!("no answer in {ANSWER:?}"),
+        None => format!("no answer within {ANSWER:?}"),
         Some(_) => format!("no answer; {}", server.state()?),
     })
 }
@@ -268,6 +268,6 @@ fn request(
     if let Some(received) = server.receive_while(context.within(START), || client.ended())? {
         return Ok(received);
     }
-    let expected = format!("the client sends \"{line}\" within {START:?} after its start");
+    let expected = format!("the client sends \"{line}\" within {START:?} of its start");
     Err(Failure::new(expected, format!("no datagram; {}", client::state(client)?)).into())
 }

@@ -18,7 +18,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("p2p-low", 1, SECTION, "the bound of P2P with slow peers for three N", |context| judge(context, |numbers| formula(numbers, "p2p-low"), FORMULA)),
     Check::new("p2p-medium", 1, SECTION, "the bound of P2P with faster peers for three N", |context| judge(context, |numbers| formula(numbers, "p2p-medium"), FORMULA)),
     Check::new("p2p-high", 1, SECTION, "the bound of P2P with u = d for three N", |context| judge(context, |numbers| formula(numbers, "p2p-high"), FORMULA)),
-    Check::new("server-limits", 1, SECTION, "from which N on the server limits client-server", |context| judge(context, |numbers| formula(numbers, "server-limits-from"), EXACT)),
+    Check::new("server-limits", 1, SECTION, "the smallest N from which the server limits client-server", |context| judge(context, |numbers| formula(numbers, "server-limits-from"), EXACT)),
     Check::new("simulated", 3, SECTION, "the simulator's times for two N", |context| judge(context, simulated, SIMULATED)),
     Check::new("few-chunks", 2, SECTION, "the simulator's time with 8 chunks", |context| judge(context, few_chunks, SIMULATED)),
     Check::new("in-order", 1, SECTION, "the simulator's time with chunks in order", |context| judge(context, in_order, SIMULATED)),
@@ -60,14 +60,14 @@ impl Numbers {
     }
 }
 
-/// What a student is to find, for staff.
+/// What a student should find, for staff.
 pub(crate) fn key(student: &str) -> String {
     let numbers = Numbers::of(student);
     let mut key = formulas(&numbers);
     for more in [simulated, few_chunks, in_order, swarm_bound] {
         key.extend(more(&numbers));
     }
-    lines(&key) + "# swarm-measured: from swarm-bound to twice as much\n"
+    lines(&key) + "# swarm-measured: from swarm-bound to twice swarm-bound\n"
 }
 
 fn judge(

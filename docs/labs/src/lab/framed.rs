@@ -26,10 +26,10 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("cuts", 3, SECTION, "a message may arrive cut at any byte", cuts),
     Check::new("together", 2, SECTION, "messages that arrive together are all answered, in order", together),
     Check::new("empty-message", 1, SECTION, "an empty message is answered by an empty one", empty_message),
-    Check::new("longest", 1, SECTION, "a message of 65,536 bytes is answered whole", longest),
+    Check::new("longest", 1, SECTION, "a message of 65,536 bytes is answered in full", longest),
     Check::new("oversize", 1, SECTION, "the server closes the connection when a message is longer", oversize),
-    Check::new("two-clients", 1, "Kurose & Ross 2.7.2", "a client that waits in the middle of a message does not stop the others", two_clients),
-    Check::new("half-close", 1, SECTION, "what a client sent before it ended its sending side is answered", half_close),
+    Check::new("two-clients", 1, "Kurose & Ross 2.7.2", "a client that pauses in the middle of a message does not hold up the others", two_clients),
+    Check::new("half-close", 1, SECTION, "what a client sent before it closed its sending side is answered", half_close),
     Check::new("leaves", 1, SECTION, "the server survives clients that leave in the middle of a message", leaves),
 ];
 
@@ -80,7 +80,7 @@ fn together(context: &mut Context<'_>) -> Result<(), Stop> {
     connection.send(&bytes, context.within(ANSWER))?;
     for (number, text) in (1..).zip(&texts) {
         answer(context, &mut server, &mut connection, text, hints::KEEP_THE_REST).map_err(
-            |stop| explain(stop, &format!("message {number} of 3, which were sent with one send")),
+            |stop| explain(stop, &format!("message {number} of 3, all sent with one send")),
         )?;
     }
     Ok(())

@@ -12,11 +12,11 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("rider-formula", 3, SECTION, "what a free rider gets, by formula", |context| judge(context, rider_formula, FORMULA)),
     Check::new("rider-simulated", 2, SECTION, "what a free rider gets in the simulator", |context| judge(context, rider_simulated, SIMULATED)),
     Check::new("crowd-formula", 2, SECTION, "the mean time of a crowd with riders, by formula", |context| judge(context, crowd_formula, FORMULA)),
-    Check::new("crowd-simulated", 2, SECTION, "the crowd in the simulator", |context| judge(context, crowd_simulated, SIMULATED)),
+    Check::new("crowd-simulated", 2, SECTION, "the crowd's time in the simulator", |context| judge(context, crowd_simulated, SIMULATED)),
     Check::new("missing-formula", 2, SECTION, "how a swarm without a piece grows, by formula", |context| judge(context, missing_formula, FORMULA)),
     Check::new("missing-simulated", 2, SECTION, "how it grows in the simulator", |context| judge(context, missing_simulated, SIMULATED)),
-    Check::new("clusters", 1, SECTION, "which peers fast ones trade with if the seed is fast", |context| judge(context, fast_seed, SIMULATED)),
-    Check::new("no-clusters", 1, SECTION, "which peers fast ones trade with if the seed is slow", |context| judge(context, slow_seed, SIMULATED)),
+    Check::new("clusters", 1, SECTION, "which peers fast peers trade with if the seed is fast", |context| judge(context, fast_seed, SIMULATED)),
+    Check::new("no-clusters", 1, SECTION, "which peers fast peers trade with if the seed is slow", |context| judge(context, slow_seed, SIMULATED)),
 ];
 
 /// The numbers of a student, each from one byte of a hash of the ID, as in the starter.

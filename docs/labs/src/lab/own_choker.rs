@@ -19,13 +19,13 @@ const SECTION: &str = "Kurose & Ross 2.5";
 
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("answers", 2, SECTION, "answers each question with a line, and ends when stdin does", answers),
+    Check::new("answers", 2, SECTION, "answers each question with one line, and exits when stdin ends", answers),
     Check::new("known-peers", 2, SECTION, "names only candidates, each once, with shares in range", known_peers),
     Check::new("no-candidates", 1, SECTION, "answers a question without candidates", no_candidates),
     Check::new("in-time", 1, SECTION, "answers within 10 ms when there are 55 candidates", in_time),
     Check::new("as-a-seed", 1, SECTION, "serves an interested neighbor when it is a seed", as_a_seed),
-    Check::new("beats-free-rider", 5, SECTION, "free riders among its peers complete later", beats_free_rider),
-    Check::new("performance", 3, SECTION, "a swarm of it takes at most 1.3 times the bound", performance),
+    Check::new("beats-free-rider", 5, SECTION, "free riders among its peers finish later", beats_free_rider),
+    Check::new("performance", 3, SECTION, "a swarm of its peers takes at most 1.3 times the bound", performance),
 ];
 
 /// Rounds that a program is asked about, one after another.
@@ -50,8 +50,8 @@ fn answers(context: &mut Context<'_>) -> Result<(), Stop> {
     program.close();
     let until = context.within(ANSWER);
     if program.running().wait(until)?.is_none() {
-        let expected = format!("the program ends within {ANSWER:?} after the end of its stdin");
-        return Err(Failure::new(expected, "it still runs").hint(hints::END_OF_STDIN).into());
+        let expected = format!("the program exits within {ANSWER:?} of the end of its stdin");
+        return Err(Failure::new(expected, "it is still running").hint(hints::END_OF_STDIN).into());
     }
     Ok(())
 }
@@ -121,7 +121,7 @@ fn as_a_seed(context: &mut Context<'_>) -> Result<(), Stop> {
             question.read(&answer).is_ok_and(|choice| choice.unchoke(candidate.peer).is_some())
         };
         if !candidates.iter().any(|candidate| candidate.interested && chosen(candidate)) {
-            let expected = "at least one of the interested neighbors, while \"seeding\" is true";
+            let expected = "at least one interested neighbor while \"seeding\" is true";
             return Err(Failure::new(expected, answer).hint(hints::AS_A_SEED).into());
         }
     }
@@ -164,7 +164,7 @@ fn beats_free_rider(context: &mut Context<'_>) -> Result<(), Stop> {
         return Ok(());
     }
     let expected = format!(
-        "15 free riders among 15 of its peers take at least {LONGER} times as long, in the mean of \
+        "15 free riders among 15 of its peers take at least {LONGER} times as long, on average over \
          {GAMES} games"
     );
     let got = format!("{mean:.3} times as long");
@@ -182,8 +182,8 @@ fn performance(context: &mut Context<'_>) -> Result<(), Stop> {
     if score <= AT_MOST {
         return Ok(());
     }
-    let expected = format!("30 of its peers take at most {AT_MOST} times the least possible time");
-    let got = format!("{score:.2} times, in the mean of 2 games");
+    let expected = format!("30 of its peers take at most {AT_MOST} times the minimum time");
+    let got = format!("{score:.2} times, on average over 2 games");
     Err(Failure::new(expected, got).hint(hints::PERFORMANCE).into())
 }
 
@@ -270,9 +270,9 @@ fn ask(
 
 fn no_answer(program: &mut Conversation, silence: Silence, time: Duration) -> Stop {
     let (got, hint) = match silence {
-        Silence::TooLate => (format!("no line in {time:?}"), hints::FLUSH_ANSWERS),
+        Silence::TooLate => (format!("no line within {time:?}"), hints::FLUSH_ANSWERS),
         Silence::Ended => match program.running().ended() {
-            Ok(Some(status)) => (format!("the program has ended ({status})"), hints::LINE_BY_LINE),
+            Ok(Some(status)) => (format!("the program has exited ({status})"), hints::LINE_BY_LINE),
             Ok(None) => ("it has closed its stdin or stdout".to_owned(), hints::LINE_BY_LINE),
             Err(error) => return error.into(),
         },

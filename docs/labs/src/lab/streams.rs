@@ -15,10 +15,10 @@ const SECTION: &str = "Kurose & Ross 2.7.2";
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
     Check::new("sentence", 2, SECTION, "the server answers a sentence in upper case", sentence),
-    Check::new("next-client", 1, SECTION, "the server serves one client after another, also after one that sends nothing", next_client),
+    Check::new("next-client", 1, SECTION, "the server serves one client after another, even after one that sends nothing", next_client),
     Check::new("client-sends", 1, SECTION, "the client connects and sends the sentence", client_sends),
     Check::new("client-prints", 2, SECTION, "the client prints the reply", client_prints),
-    Check::new("no-server", 1, SECTION, "a client that cannot connect ends with a message", no_server),
+    Check::new("no-server", 1, SECTION, "a client that cannot connect exits with a message", no_server),
     Check::new("no-reply", 1, SECTION, "the client notices that the server closed without a reply", no_reply),
 ];
 
@@ -109,10 +109,10 @@ fn exchange(
 /// How a receive ended before all bytes were there, for failures.
 pub(crate) fn how(end: End) -> String {
     match end {
-        End::Complete => "nothing that was not expected".to_owned(),
+        End::Complete => "nothing unexpected".to_owned(),
         End::Closed => "the connection was closed".to_owned(),
         End::Reset => "the connection was reset".to_owned(),
-        End::Silent => format!("nothing more in {ANSWER:?}"),
+        End::Silent => format!("nothing more within {ANSWER:?}"),
     }
 }
 
@@ -127,7 +127,7 @@ fn accept_client(
     match accept(&listener, context.within(START), || client.ended())? {
         Some(connection) => Ok((client, connection, listener)),
         None => {
-            let expected = format!("the client connects within {START:?} after its start");
+            let expected = format!("the client connects within {START:?} of its start");
             let got = format!("no connection; {}", client::state(&mut client)?);
             Err(Failure::new(expected, got).into())
         }

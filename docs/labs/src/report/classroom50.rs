@@ -131,7 +131,7 @@ mod tests {
                         "max-score": 2,
                     },
                     {
-                        "test-name": "unicode: letters outside ASCII too are changed to upper case",
+                        "test-name": "unicode: letters outside ASCII are also changed to upper case",
                         "passed": false,
                         "score": 0,
                         "max-score": 1,

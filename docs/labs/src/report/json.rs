@@ -89,7 +89,7 @@ mod tests {
             report["checks"][1],
             json!({
                 "id": "unicode",
-                "name": "letters outside ASCII too are changed to upper case",
+                "name": "letters outside ASCII are also changed to upper case",
                 "section": "Kurose & Ross 2.7.1",
                 "passed": false,
                 "score": 0,

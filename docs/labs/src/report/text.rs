@@ -49,7 +49,7 @@ mod tests {
 Lab 1: Datagrams, --student alice
 
 ok      upper    2/2  the server answers each text in upper case
-FAILED  unicode  0/1  letters outside ASCII too are changed to upper case
+FAILED  unicode  0/1  letters outside ASCII are also changed to upper case
         expected  \"STRASSE\"
         got       no answer
         stderr    Traceback

@@ -15,32 +15,36 @@ pub(crate) struct Rule {
 
 #[rustfmt::skip]
 pub(crate) const RULES: &[Rule] = &[
-    Rule { id: "logs", says: "each peer has a log, whose lines are the project's, in the order of time", broken: logs },
-    Rule { id: "connections", says: "each connection is in both logs once, in one as made and in the other as accepted", broken: connections },
+    Rule { id: "logs", says: "each peer has a log with only the project's lines, in order of time", broken: logs },
+    Rule { id: "connections", says: "each connection is in both logs once, made in one and accepted in the other", broken: connections },
     Rule { id: "pieces", says: "pieces are counted one by one, each once, and all of them are the file", broken: pieces },
-    Rule { id: "haves", says: "a peer that is said to have a piece has it", broken: haves },
+    Rule { id: "haves", says: "a peer that announces a piece has it", broken: haves },
     Rule { id: "senders", says: "the sender of a piece has it, and has unchoked the receiver", broken: senders },
     Rule { id: "unchoking-interval", says: "preferred neighbors change at whole unchoking intervals", broken: unchoking_interval },
-    Rule { id: "preferred", says: "as many interested neighbors are preferred as the project says", broken: preferred },
-    Rule { id: "fastest", says: "preferred are the neighbors that sent the most in the last interval", broken: fastest },
+    Rule { id: "preferred", says: "the preferred neighbors are interested, and as many as configured", broken: preferred },
+    Rule { id: "fastest", says: "the preferred neighbors are those that sent the most in the last interval", broken: fastest },
     Rule { id: "optimistic-interval", says: "the optimistic neighbor changes at whole optimistic intervals", broken: optimistic_interval },
-    Rule { id: "optimistic", says: "the optimistic neighbor is interested, and not preferred already", broken: optimistic },
-    Rule { id: "unchokes", says: "a neighbor is unchoked, by its own log, while it is preferred or optimistic", broken: unchokes },
+    Rule { id: "optimistic", says: "the optimistic neighbor is interested, and not already preferred", broken: optimistic },
+    Rule { id: "unchokes", says: "a neighbor's own log says unchoked while it is preferred or optimistic", broken: unchokes },
 ];
 
 fn logs(run: &Run) -> Vec<Finding> {
     let mut found = Vec::new();
     for peer in &run.peers {
         let Some(log) = &peer.log else {
-            found.push(Finding::new(peer, 0, "is not there"));
+            found.push(Finding::new(peer, 0, "is missing"));
             continue;
         };
         if log.lines.is_empty() {
-            found.push(Finding::new(peer, 0, "has no line of the project"));
+            found.push(Finding::new(peer, 0, "has none of the project's lines"));
         }
         for (number, text) in &log.strange {
             let start: String = text.chars().filter(|c| !c.is_control()).take(100).collect();
-            found.push(Finding::new(peer, *number, format!("not a line of the project: {start}")));
+            found.push(Finding::new(
+                peer,
+                *number,
+                format!("not one of the project's lines: {start}"),
+            ));
         }
         for pair in log.lines.windows(2) {
             if pair[1].at < pair[0].at - run.slack {
@@ -104,15 +108,16 @@ fn pieces(run: &Run) -> Vec<Finding> {
                     Some(format!("piece {piece}; the {all} pieces are 0 to {}", all - 1))
                 }
                 Event::Downloaded { .. } if peer.info.has_file => {
-                    Some("it has the file from the beginning".to_owned())
+                    Some("it had the file from the start".to_owned())
                 }
                 Event::Downloaded { piece, count, .. } => {
                     let is_new = have.insert(piece);
                     let right = have.len() as u64;
                     match is_new {
                         false => Some(format!("piece {piece} for the second time")),
-                        true => (count != right)
-                            .then(|| format!("it says {count} pieces, and this one makes {right}")),
+                        true => (count != right).then(|| {
+                            format!("the log says {count} pieces, but this one makes {right}")
+                        }),
                     }
                 }
                 Event::Complete if complete => Some("complete for the second time".to_owned()),
@@ -141,7 +146,7 @@ fn haves(run: &Run) -> Vec<Finding> {
             let Event::Have { from, piece } = line.event else { continue };
             let lacks = |other: &Peer| !other.had(piece, line.at + run.slack);
             if run.logged(from).is_some_and(lacks) {
-                let text = format!("{from} does not have piece {piece}, by its own log");
+                let text = format!("{from} does not have piece {piece}, according to its own log");
                 found.push(Finding::new(peer, line.number, text));
             }
         }
@@ -157,7 +162,7 @@ fn senders(run: &Run) -> Vec<Finding> {
             let mut find = |text| found.push(Finding::new(peer, line.number, text));
             let lacks = |other: &Peer| !other.had(piece, line.at + run.slack);
             if run.logged(from).is_some_and(lacks) {
-                find(format!("{from} does not have piece {piece}, by its own log"));
+                find(format!("{from} does not have piece {piece}, according to its own log"));
             }
             // A piece that is on its way when the choke comes still counts.
             let sent = (line.at - run.common.unchoking, line.at + run.slack);
@@ -218,7 +223,7 @@ fn preferred(run: &Run) -> Vec<Finding> {
             let (count, interested) = (chosen.len(), run.candidates(peer, line).count());
             if count > most || count < most.min(interested) {
                 let setting = "NumberOfPreferredNeighbors";
-                find(format!("{count} of {interested} interested ones; {setting} is {most}"));
+                find(format!("{count} of {interested} interested neighbors; {setting} is {most}"));
             }
         }
     }
@@ -249,7 +254,7 @@ fn fastest(run: &Run) -> Vec<Finding> {
             // A piece can be under way when the rates are compared.
             if many > few + 1 {
                 let text = format!(
-                    "{slowest} is preferred, and sent {few} pieces at most in the last {interval} s; \
+                    "{slowest} is preferred, but sent at most {few} pieces in the last {interval} s; \
                      {left} is not, and sent {many}"
                 );
                 found.push(Finding::new(peer, line.number, text));
@@ -315,14 +320,16 @@ fn unchokes(run: &Run) -> Vec<Finding> {
             for phase in peer.serves.phases(other_id) {
                 let Some(inner) = inner(phase.from, phase.until) else { continue };
                 if !other.unchoked_by.always(id, inner) {
-                    let text = format!("{other_id} is chosen, and by its own log choked");
+                    let text = format!("{other_id} is chosen, but choked according to its own log");
                     found.push(Finding::new(peer, phase.line, text));
                 }
             }
             for phase in other.unchoked_by.phases(id) {
                 let Some(inner) = inner(phase.from, phase.until) else { continue };
                 if !peer.may_serve.always(other_id, inner) {
-                    let text = format!("unchoked by {id}, which by its own log has not chosen it");
+                    let text = format!(
+                        "unchoked by {id}, which has not chosen it according to its own log"
+                    );
                     found.push(Finding::new(other, phase.line, text));
                 }
             }

@@ -88,7 +88,7 @@ fn a_real_swarm_keeps_the_rules_and_wrong_logs_break_them() {
         assert!(report.contains(says), "{rule}, {says}: {report}");
     };
 
-    let says = ": not a line of the project: hello";
+    let says = ": not one of the project's lines: hello";
     expect("logs", says, logs.broken_by(&log, |text| format!("hello\n{text}")));
     let says = "has no line \"";
     let connects = if fs::read_to_string(logs.path(&log)).unwrap().contains("makes a connection") {
@@ -109,12 +109,12 @@ fn a_real_swarm_keeps_the_rules_and_wrong_logs_break_them() {
         );
         format!("[00:00:00.100]: {line}\n{text}")
     };
-    let says = format!("{second} does not have piece 0, by its own log");
+    let says = format!("{second} does not have piece 0, according to its own log");
     expect("haves", &says, logs.broken_by(&log, lacks));
     let never = |text: &str| text.replace(&format!("is unchoked by [{seed}]"), "is choked by [1]");
     let says = format!("from {seed}, which had not unchoked it");
     expect("senders", &says, logs.broken_by(&log, never));
-    let says = ", and by its own log choked";
+    let says = ", but choked according to its own log";
     expect("unchokes", says, logs.broken_by(&log, never));
 
     // As if the peers had chosen every two seconds where the project wants every five.
@@ -142,7 +142,7 @@ fn a_real_swarm_keeps_the_rules_and_wrong_logs_break_them() {
         };
         text.lines().map(reversed).collect()
     };
-    expect("fastest", "is preferred, and sent", logs.broken_by(&log, others));
+    expect("fastest", "is preferred, but sent", logs.broken_by(&log, others));
     let seeds = |text: &str| {
         let (before, after) = text.split_once("optimistically unchoked neighbor [").unwrap();
         let (_, after) = after.split_once(']').unwrap();
@@ -152,7 +152,7 @@ fn a_real_swarm_keeps_the_rules_and_wrong_logs_break_them() {
     expect("optimistic", &says, logs.broken_by(&log, seeds));
 
     fs::remove_file(logs.path(&log)).unwrap();
-    expect("logs", &format!("{log}: is not there"), logs.check());
+    expect("logs", &format!("{log}: is missing"), logs.check());
     fs::remove_file(logs.path("Common.cfg")).unwrap();
     let folder = logs.path("");
     let output = labs(&["uf-logs", folder.to_str().unwrap()]).output().unwrap();

@@ -109,7 +109,7 @@ impl Watched {
         self.first += u32::from((total - left) * 20 < total);
         self.last += u32::from(left * 20 <= total);
         for neighbor in core.neighbors() {
-            let other = swarm.world.host_at(neighbor.identity.address);
+            let other = swarm.world.host_at(neighbor.identity().address);
             let (present, interesting) =
                 &mut self.neighbors[other.expect("all neighbors are hosts").0 as usize];
             *present += 1;

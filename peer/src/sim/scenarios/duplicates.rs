@@ -7,6 +7,7 @@ use common::geometry::Geometry;
 use common::id::PeerId;
 
 use crate::sim::*;
+use crate::torrent::Neighbor;
 
 const KB: u64 = 1000;
 const PIECE: u64 = 64 * 1024;
@@ -39,7 +40,7 @@ fn first_dial_stays(greater_dials_first: bool, later: Duration) -> bool {
     world.run_for(30 * SECOND);
 
     let connection = |host| {
-        let neighbors: Vec<_> = world.peer(host).neighbors().map(|other| &other.identity).collect();
+        let neighbors: Vec<_> = world.peer(host).neighbors().map(Neighbor::identity).collect();
         let [neighbor] = neighbors[..] else { panic!("{later:?}: {neighbors:?}") };
         neighbor
     };

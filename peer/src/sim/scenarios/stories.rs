@@ -11,6 +11,7 @@ use crate::choker::{Strategy, UnchokeReason};
 use crate::decision::{Decision, DisconnectReason};
 use crate::picker::Order;
 use crate::sim::*;
+use crate::torrent::Neighbor;
 
 const KB: u64 = 1000;
 const PIECE: u64 = 64 * 1024;
@@ -250,7 +251,7 @@ fn twenty_peers_on_one_optimistic_slot_get_equal_shares() {
         }
         world.run_for(30 * MINUTE);
         let mut shares: Vec<_> =
-            world.peer(uploader).neighbors().map(|peer| peer.uploaded / KB).collect();
+            world.peer(uploader).neighbors().map(|peer| peer.uploaded() / KB).collect();
         shares.sort_unstable();
         shares
     };
@@ -356,7 +357,7 @@ fn a_neighbor_that_leaves_is_replaced() {
     peer.config.max_neighbors = 3;
     let peer = world.add_peer(peer);
     let neighbors = |world: &World<Trace>| -> Vec<HostId> {
-        let addresses = world.peer(peer).neighbors().map(|other| other.identity.address);
+        let addresses = world.peer(peer).neighbors().map(|other| other.identity().address);
         addresses.filter_map(|address| world.host_at(address)).collect()
     };
     world.run_for(SECOND);
@@ -394,7 +395,7 @@ fn of_two_dials_at_once_one_connection_survives() {
         world.run_for(SECOND);
         let directions = [one, other].map(|peer| {
             let directions: Vec<_> =
-                world.peer(peer).neighbors().map(|other| other.direction).collect();
+                world.peer(peer).neighbors().map(Neighbor::direction).collect();
             assert_eq!(directions.len(), 1);
             directions[0]
         });

@@ -1,6 +1,5 @@
 //! The ends of all connections, each at the key that its host knows it by.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use common::moment::Moment;
@@ -9,18 +8,17 @@ use super::network::Item;
 use crate::PeerKey;
 use crate::sim::HostId;
 
-/// One end of a connection.
+/// One end of a connection; one line of a processor's cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct End {
     key: PeerKey,
     pub(super) host: HostId,
     pub(super) remote: HostId,
     /// From one end to the other.
     pub(super) delay: Duration,
-    /// A block of it is on the uplink.
-    pub(super) sending: bool,
-    /// Messages that were queued since that block began, and go out after it.
-    pub(super) behind: VecDeque<Item>,
+    /// Messages that go out after the block that is on the uplink; `None` if none of its blocks is.
+    pub(super) behind: Option<Vec<Item>>,
     /// When the last item that reached this end has passed the downlink.
     pub(super) received_until: Moment,
 }
@@ -36,6 +34,8 @@ pub(super) struct Ends {
     opened: u64,
 }
 
+const _: () = assert!(size_of::<Option<End>>() == 64);
+
 /// A key has so many bits for the place: there are at most 2^24 ends at a time.
 const PLACE_BITS: u32 = 24;
 
@@ -50,8 +50,8 @@ impl Ends {
         let key = PeerKey(self.opened << PLACE_BITS | place as u64);
         self.opened += 1;
         for (key, host, remote) in [(key, by, to), (other_end(key), to, by)] {
-            let (sending, behind, received_until) = (false, VecDeque::new(), now);
-            let end = End { key, host, remote, delay, sending, behind, received_until };
+            let (behind, received_until) = (None, now);
+            let end = End { key, host, remote, delay, behind, received_until };
             self.places[place_of(key)] = Some(end);
         }
         key

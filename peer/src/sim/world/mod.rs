@@ -45,7 +45,7 @@ pub struct World<O> {
     /// Hosts that are present or still to come, and lack something.
     incomplete: usize,
     ends: Ends,
-    /// Haves that a peer is sending.
+    /// The haves that a peer is sending.
     haves: Vec<Gathered>,
     /// Haves that arrived, beyond one for each event.
     further_haves: u64,
@@ -244,7 +244,7 @@ impl<O: Observer> World<O> {
         }
         self.host_mut(host).presence = Presence::Gone;
         let peers: Vec<PeerKey> =
-            self.peer(host).neighbors().map(|neighbor| neighbor.identity.key).collect();
+            self.peer(host).neighbors().map(|neighbor| neighbor.identity().key).collect();
         peers.into_iter().for_each(|peer| self.close(peer));
     }
 
@@ -374,8 +374,8 @@ impl<O: Observer> World<O> {
     fn perform_all(&mut self, host: HostId) {
         while let Some(output) = self.host_mut(host).torrent.poll() {
             match output {
-                Output::Send { peer, message: Message::Have(piece) } => {
-                    self.gather_have(peer, piece);
+                Output::Send { peer: end, message: Message::Have(piece) } => {
+                    self.haves.push(Gathered { piece, end });
                 }
                 output => {
                     // Nothing may overtake them.

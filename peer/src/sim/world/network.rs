@@ -24,13 +24,12 @@ pub(super) enum Item {
     Close,
 }
 
-/// A have that goes out over an idle connection.
-#[derive(Debug)]
+/// A have that a peer sends.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Gathered {
-    delay: Duration,
-    piece: PieceIndex,
-    /// Where it arrives.
-    end: PeerKey,
+    pub(super) piece: PieceIndex,
+    /// The sender's end.
+    pub(super) end: PeerKey,
 }
 
 /// A peer that dials has an ephemeral port; this is the first of those (RFC 6335).
@@ -87,8 +86,8 @@ impl<O: Observer> World<O> {
     /// Sends an item, behind the block that is on the uplink.
     pub(super) fn send(&mut self, peer: PeerKey, item: Item) {
         let Some(end) = self.ends.get_mut(peer) else { return };
-        if end.sending {
-            end.behind.push_back(item);
+        if let Some(behind) = &mut end.behind {
+            behind.push(item);
         } else {
             let delay = end.delay;
             if let Item::Message(message) = &item {
@@ -100,27 +99,31 @@ impl<O: Observer> World<O> {
 
     /// A peer tells all its neighbors of a chunk at once. What goes out over idle connections with
     /// the same delay is one event.
-    pub(super) fn gather_have(&mut self, peer: PeerKey, piece: PieceIndex) {
-        match self.ends.get(peer) {
-            Some(end) if !end.sending => {
-                self.haves.push(Gathered { delay: end.delay, piece, end: other_end(peer) });
-                let message = &Message::Have(piece);
-                self.observer.traffic(self.now, Traffic::Sends { end: peer, message });
-            }
-            Some(_) | None => self.send(peer, Item::Message(Message::Have(piece))),
-        }
-    }
-
-    /// Sends what was gathered.
     pub(super) fn send_haves(&mut self) {
+        if self.haves.is_empty() {
+            return;
+        }
         let mut haves = std::mem::take(&mut self.haves);
-        haves.sort_by_key(|have| (have.delay, have.piece));
-        for together in haves.chunk_by(|a, b| (a.delay, a.piece) == (b.delay, b.piece)) {
-            let Gathered { delay, piece, .. } = together[0];
-            let ends = together.iter().map(|have| have.end).collect();
+        let idle = |&Gathered { piece, end }: &Gathered| {
+            let found = self.ends.get(end).filter(|end| end.behind.is_none())?;
+            Some((found.delay, piece, other_end(end)))
+        };
+        let mut reach: Vec<_> = haves.iter().filter_map(idle).collect();
+        reach.sort_by_key(|&(delay, piece, _)| (delay, piece));
+        for together in reach.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let (delay, piece, _) = together[0];
+            let ends: Box<[_]> = together.iter().map(|&(.., end)| end).collect();
+            let message = &Message::Have(piece);
+            for &end in &*ends {
+                self.observer.traffic(self.now, Traffic::Sends { end: other_end(end), message });
+            }
             self.schedule_after(delay, Scheduled::HavesReached { piece, ends });
         }
-        haves.clear();
+        for Gathered { piece, end } in haves.drain(..) {
+            if self.ends.get(end).is_some_and(|end| end.behind.is_some()) {
+                self.send(end, Item::Message(Message::Have(piece)));
+            }
+        }
         self.haves = haves;
     }
 
@@ -134,10 +137,13 @@ impl<O: Observer> World<O> {
     /// in a row the processor does many at once, and none while it waits in the midst of handling
     /// one have after another.
     fn look_at(&self, piece: PieceIndex, ends: &[PeerKey]) {
-        let open = |&end: &PeerKey| self.ends.get(end).map(|found| (found.host, end));
+        let open = |&end: &PeerKey| {
+            let found = self.ends.get(end)?;
+            Some((&self.hosts[found.host.0 as usize], end))
+        };
         let open: Vec<_> = ends.iter().filter_map(open).collect();
-        let neighbors = open.iter().filter_map(|&(host, end)| self.peer(host).neighbor(end));
-        let neighbors: Vec<_> = neighbors.collect();
+        let neighbors: Vec<_> =
+            open.iter().filter_map(|&(host, end)| host.torrent.neighbor(end)).collect();
         black_box(neighbors.iter().filter(|neighbor| neighbor.has.contains(piece)).count());
     }
 
@@ -161,7 +167,7 @@ impl<O: Observer> World<O> {
         uplink.busy = true;
         let out = transmission(block.length(), link.up);
         let end = self.ends.get_mut(peer).expect("the core names blocks for open connections");
-        end.sending = true;
+        end.behind = Some(Vec::new());
         self.observer.traffic(self.now, Traffic::Begins { end: peer, block });
         self.schedule_after(out, Scheduled::WentOut { host, peer, block });
     }
@@ -169,8 +175,7 @@ impl<O: Observer> World<O> {
     pub(super) fn on_went_out(&mut self, host: HostId, peer: PeerKey, block: Block) {
         self.host_mut(host).uplink.busy = false;
         if let Some(end) = self.ends.get_mut(peer) {
-            end.sending = false;
-            let behind = std::mem::take(&mut end.behind);
+            let behind = end.behind.take().unwrap_or_default();
             self.carried.in_flight += u64::from(block.length());
             self.send(peer, Item::Message(Message::Piece(block)));
             behind.into_iter().for_each(|item| self.send(peer, item));
@@ -188,19 +193,25 @@ impl<O: Observer> World<O> {
         let Some(&End { host, received_until, .. }) = self.ends.get(end) else {
             return self.lose(&item);
         };
-        let through = match &item {
+        let (takes, through) = match &item {
             Item::Message(Message::Piece(block)) => {
                 let Host { downlink, link, .. } = self.host_mut(host);
-                downlink.pass(block.length(), link.down, now)
+                let takes = transmission(block.length(), link.down);
+                (takes, downlink.pass(takes, now))
             }
             // It cannot overtake the blocks that wait at the downlink.
-            Item::Message(_) | Item::Close => received_until.max(now),
+            Item::Message(_) | Item::Close => (Duration::ZERO, received_until.max(now)),
         };
         self.ends.get_mut(end).expect("it was found above").received_until = through;
-        if through > now || received_until == now {
-            self.schedule_at(through, Scheduled::Delivered { end, item });
+        if through == now && received_until < now {
+            return self.deliver(end, item);
+        }
+        let delivered = Scheduled::Delivered { end, item };
+        if through == now + takes {
+            // The downlink was free, as for many events.
+            self.schedule_after(takes, delivered);
         } else {
-            self.deliver(end, item);
+            self.schedule_at(through, delivered);
         }
     }
 
@@ -326,7 +337,7 @@ mod tests {
     #[test]
     fn messages_sent_during_a_block_arrive_after_it() {
         let (mut world, [seed, leecher]) = seed_and_leecher::<Trace>();
-        let sends = |world: &World<Trace>| world.ends.iter().any(|(_, end)| end.sending);
+        let sends = |world: &World<Trace>| world.ends.iter().any(|(_, end)| end.behind.is_some());
         assert!(world.run_until(sends, Duration::from_secs(10)));
         let (peer, _) = world.ends.iter().find(|(_, end)| end.host == seed).unwrap();
         world.send(peer, Item::Message(Message::Choke));

@@ -15,9 +15,9 @@ use crate::backoff::Backoff;
 pub(crate) struct AddressBook {
     entries: BTreeMap<SocketAddr, Entry>,
     /// The idle addresses that did not fail when last dialed, by the time from which they may be.
-    idle: BTreeSet<(Moment, SocketAddr)>,
+    idle: Waiting,
     /// The idle addresses that failed when last dialed.
-    failing: BTreeSet<(Moment, SocketAddr)>,
+    failing: Waiting,
     /// The addresses whose place a new one may take, the first to go at the end: the idle ones that
     /// fail, by the length of their wait, and those to avoid.
     expendable: BTreeSet<(Backoff, SocketAddr)>,
@@ -25,6 +25,30 @@ pub(crate) struct AddressBook {
     last_failed: Option<SocketAddr>,
     /// When to look again after all addresses that were due were blocked.
     recheck_at: Moment,
+}
+
+/// Addresses by the time from which they may be dialed.
+#[derive(Debug, Default)]
+struct Waiting {
+    by_time: BTreeSet<(Moment, SocketAddr)>,
+    /// The earliest of these times, which the core asks for after every input.
+    first: Option<Moment>,
+}
+
+impl Waiting {
+    fn insert(&mut self, not_before: Moment, address: SocketAddr) {
+        self.by_time.insert((not_before, address));
+        self.find_first();
+    }
+
+    fn remove(&mut self, not_before: Moment, address: SocketAddr) {
+        self.by_time.remove(&(not_before, address));
+        self.find_first();
+    }
+
+    fn find_first(&mut self) {
+        self.first = self.by_time.first().map(|&(not_before, _)| not_before);
+    }
 }
 
 #[derive(Debug)]
@@ -75,9 +99,10 @@ impl AddressBook {
         blocked: impl Fn(IpAddr) -> bool,
     ) -> Option<SocketAddr> {
         self.first_due(retry).filter(|&due| due <= now)?;
-        let mut choose = |addresses: &BTreeSet<(Moment, SocketAddr)>| {
+        let mut choose = |addresses: &Waiting| {
             let due = || {
-                let due = addresses.iter().take_while(|&&(not_before, _)| not_before <= now);
+                let due =
+                    addresses.by_time.iter().take_while(|&&(not_before, _)| not_before <= now);
                 due.map(|&(_, address)| address).filter(|address| !blocked(address.ip()))
             };
             let count = due().count();
@@ -165,8 +190,8 @@ impl AddressBook {
     }
 
     fn first_due(&self, retry: bool) -> Option<Moment> {
-        let failing = self.failing.first().filter(|_| retry);
-        self.idle.first().into_iter().chain(failing).map(|&(not_before, _)| not_before).min()
+        let failing = self.failing.first.filter(|_| retry);
+        self.idle.first.into_iter().chain(failing).min()
     }
 
     /// Adds an entry that is in no index, unless the book is full and nothing in it is expendable.
@@ -175,7 +200,7 @@ impl AddressBook {
             let Some((_, worst)) = self.expendable.pop_last() else { return };
             let entry = self.entries.remove(&worst).expect("an expendable address has an entry");
             if let State::Idle { not_before } = entry.state {
-                self.failing.remove(&(not_before, worst));
+                self.failing.remove(not_before, worst);
             }
         }
         let entry = Entry { state: State::Connected, backoff: Backoff::default() };
@@ -186,8 +211,8 @@ impl AddressBook {
         let Some(entry) = self.entries.get_mut(&address) else { return };
         match entry.state {
             State::Idle { not_before } => {
-                self.idle.remove(&(not_before, address));
-                self.failing.remove(&(not_before, address));
+                self.idle.remove(not_before, address);
+                self.failing.remove(not_before, address);
                 self.expendable.remove(&(entry.backoff, address));
             }
             State::Dialing => self.dialing -= 1,
@@ -198,10 +223,10 @@ impl AddressBook {
         match state {
             State::Idle { not_before } => {
                 if entry.backoff.has_failed() {
-                    self.failing.insert((not_before, address));
+                    self.failing.insert(not_before, address);
                     self.expendable.insert((entry.backoff, address));
                 } else {
-                    self.idle.insert((not_before, address));
+                    self.idle.insert(not_before, address);
                 }
             }
             State::Dialing => self.dialing += 1,
@@ -409,7 +434,7 @@ mod tests {
         let (mut book, _) = book(1..=2000);
         (2001..3000).for_each(|port| book.connected(address(port)));
         assert_eq!(
-            (book.entries.len(), book.idle.len() + book.failing.len()),
+            (book.entries.len(), book.idle.by_time.len() + book.failing.by_time.len()),
             (MAX_ADDRESSES, MAX_ADDRESSES)
         );
     }
@@ -435,7 +460,10 @@ mod tests {
         assert_eq!(evicted[1], [true, true, false, false]);
         assert_eq!(evicted[2], [true, true, true, false]);
         assert_eq!(evicted[3], evicted[2], "the others are as good as the new one");
-        assert_eq!((book.entries.len(), book.idle.len() + book.failing.len()), (1000, 1000));
+        assert_eq!(
+            (book.entries.len(), book.idle.by_time.len() + book.failing.by_time.len()),
+            (1000, 1000)
+        );
         assert!(!book.entries.contains_key(&address(1004)));
     }
 

@@ -12,16 +12,17 @@ use super::*;
 fn check(torrent: &Torrent) {
     let mut requested = 0;
     for remote in torrent.neighbors() {
-        assert_eq!(remote.wanted, remote.has.count_missing_in(torrent.have()));
-        assert_eq!(remote.am_interested, remote.wanted > 0);
-        assert!(!remote.peer_choking || remote.requests.is_empty());
-        assert!(!remote.am_choking || remote.uploads.is_empty());
-        for request in &remote.requests {
+        let wanted = remote.has.iter().filter(|&piece| !torrent.have().contains(piece)).count();
+        assert_eq!(remote.am_interested, wanted > 0);
+        assert!(!remote.peer_choking || remote.exchange().requests.is_empty());
+        assert!(!remote.am_choking || remote.exchange().uploads.is_empty());
+        for request in &remote.exchange().requests {
             assert!(remote.has.contains(request.block.piece()));
             assert!(!torrent.have().contains(request.block.piece()));
         }
-        let arriving = remote.receiving.is_some_and(|receiving| receiving.request.is_some());
-        requested += remote.requests.len() + usize::from(arriving);
+        let arriving =
+            remote.exchange().receiving.is_some_and(|receiving| receiving.request.is_some());
+        requested += remote.exchange().requests.len() + usize::from(arriving);
     }
     assert_eq!(
         torrent.downloads.picker.requested_count(),
@@ -188,7 +189,7 @@ impl Shell {
     fn head(&mut self, peer: u8) {
         self.body(peer);
         let neighbor = self.open.get(&peer).and_then(|&key| self.scene.torrent.neighbors.get(key));
-        let request = neighbor.and_then(|neighbor| neighbor.requests.front());
+        let request = neighbor.and_then(|neighbor| neighbor.exchange().requests.front());
         if let Some(block) = request.map(|request| request.block) {
             self.say(peer, Message::Piece(block));
         }

@@ -45,7 +45,7 @@ fn of_two_connections_to_a_peer_the_one_dialed_by_the_greater_id_stays() {
         scene.connect_as(1, first, id);
         let actions = scene.connect_as(2, second, id);
         assert_eq!(disconnected(&actions), [(3 - kept, DisconnectReason::Duplicate)]);
-        let left: Vec<_> = scene.torrent.neighbors().map(|other| other.identity.key.0).collect();
+        let left: Vec<_> = scene.torrent.neighbors().map(|other| other.identity().key.0).collect();
         assert_eq!(left, [kept]);
     }
 }
@@ -81,7 +81,8 @@ fn a_connected_peer_is_not_dialed_whichever_connection_stayed() {
         scene.connect_as(2, Direction::Incoming, id);
         it_closes.into_iter().for_each(|first| drop(closed(&mut scene, first)));
         assert_eq!(dials(&scene.wait(200 * SECOND)), []);
-        let stayed: Vec<_> = scene.torrent.neighbors().map(|other| other.identity.key.0).collect();
+        let stayed: Vec<_> =
+            scene.torrent.neighbors().map(|other| other.identity().key.0).collect();
         assert_eq!(stayed.len(), 1);
         closed(&mut scene, stayed[0]);
         assert_eq!(dials(&scene.wait(200 * SECOND)), [address(1)]);
@@ -96,7 +97,7 @@ fn a_peer_with_two_addresses_is_dialed_at_both_once_it_is_gone() {
         scene.connect_as(key, Direction::Outgoing, 1);
     }
     let kept = PeerKey(1);
-    assert_eq!(scene.remote(1).listens_at, [address(1), address(2)]);
+    assert_eq!(scene.remote(1).connection.listens_at, [address(1), address(2)]);
     scene.handle(Input::Disconnected { peer: kept, reason: DisconnectReason::Closed });
     let actions = scene.wait(60 * SECOND);
     for key in [1, 2] {
@@ -224,7 +225,7 @@ fn a_neighbor_can_tell_its_listening_port_only_once() {
     let mut scene = Scene::new(bits([]));
     with_extensions(&mut scene, 1);
     (1..50).for_each(|port| drop(scene.receive(1, listens_on(port))));
-    assert_eq!(scene.remote(1).listens_at, [SocketAddr::new(address(1).ip(), 1)]);
+    assert_eq!(scene.remote(1).connection.listens_at, [SocketAddr::new(address(1).ip(), 1)]);
 }
 
 #[test]
@@ -385,7 +386,7 @@ fn a_neighbor_delays_dials_to_its_own_ip_address_only_and_none_if_we_dialed_it()
     assert_eq!(dials_of(&mut scene, 10..11), 1);
     // Where it listens is known already.
     scene.receive(1, listens_on(address(1).port()));
-    assert_eq!(scene.remote(1).listens_at, [address(1)]);
+    assert_eq!(scene.remote(1).connection.listens_at, [address(1)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What becomes of requests and blocks.
 
+use super::super::exchange::Traffic;
 use super::*;
 
 fn head(scene: &mut Scene, peer: u64, block: Block) -> Vec<Output> {
@@ -53,7 +54,7 @@ fn we_are_interested_exactly_while_a_neighbor_has_what_we_lack() {
     assert_eq!(sent(&actions, 1), [&Message::Interested]);
     // A repeated have counts once.
     scene.receive(1, Message::Have(piece(1)));
-    assert_eq!(scene.remote(1).wanted, 1);
+    assert_eq!(scene.remote(1).haves, 1);
     let blocks = requests(&scene.receive(1, Message::Unchoke), 1);
     assert_eq!(blocks, [block(1, 0), block(1, 1)]);
     scene.answer(1, blocks[0]);
@@ -90,7 +91,7 @@ fn the_requests_of_a_neighbor_that_left_go_to_other_peers() {
     scene.handle(Input::Disconnected { peer: PeerKey(1), reason });
     let mut got: Vec<Block> = Vec::new();
     while !scene.torrent.is_complete() {
-        let request = scene.remote(2).requests.front().expect("something is missing");
+        let request = scene.remote(2).exchange().requests.front().expect("something is missing");
         got.push(request.block);
         scene.answer(2, request.block);
     }
@@ -192,12 +193,12 @@ fn a_request_without_an_answer_for_a_minute_goes_to_another() {
     let asked = requests(&scene.receive(1, Message::Unchoke), 1);
     assert_eq!(asked.len(), 2);
     scene.wait(59 * SECOND);
-    assert_eq!(scene.remote(1).requests.len(), 2);
+    assert_eq!(scene.remote(1).exchange().requests.len(), 2);
     scene.wait(12 * SECOND);
     // From now on it is asked for one at a time, however often it lets one time out.
-    assert_eq!(scene.remote(1).requests.len(), 1);
+    assert_eq!(scene.remote(1).exchange().requests.len(), 1);
     scene.wait(70 * SECOND);
-    assert_eq!(scene.remote(1).requests.len(), 1);
+    assert_eq!(scene.remote(1).exchange().requests.len(), 1);
     scene.neighbor(2, bits([0]));
     assert_ne!(requests(&scene.receive(2, Message::Unchoke), 2), []);
 }
@@ -229,7 +230,7 @@ fn a_request_whose_block_is_arriving_ends_when_the_block_comes_from_another_peer
     assert_eq!(sent(&outputs, 1), <[&Message; 0]>::default(), "too late to cancel");
     // Of both peers the other block was requested.
     assert_eq!(scene.torrent.downloads.picker.requested_count(), 2);
-    assert!(scene.remote(1).receiving.unwrap().request.is_none());
+    assert!(scene.remote(1).exchange().receiving.unwrap().request.is_none());
     assert_eq!(requests(&outputs, 2), [other]);
     let outputs = body(&mut scene, 1, again);
     assert!(!outputs.contains(&Output::KeepBlock { peer: PeerKey(1), block: again }));
@@ -242,7 +243,7 @@ fn a_request_whose_block_is_arriving_stands_when_another_block_comes() {
     head(&mut scene, 1, other);
     let outputs = scene.receive(2, Message::Piece(again));
     assert_eq!(sent(&outputs, 1), [&Message::Cancel(again)]);
-    assert!(scene.remote(1).receiving.unwrap().request.is_some());
+    assert!(scene.remote(1).exchange().receiving.unwrap().request.is_some());
     assert!(body(&mut scene, 1, other).contains(&Output::CheckPiece(piece(0))));
 }
 
@@ -337,7 +338,7 @@ fn a_limit_counts_the_bytes_of_short_blocks() {
     scene.receive(1, Message::Unchoke);
     let mut blocks = 0;
     for _ in 0..100 {
-        while let Some(request) = scene.remote(1).requests.front() {
+        while let Some(request) = scene.remote(1).exchange().requests.front() {
             blocks += 1;
             let block = request.block;
             scene.answer(1, block);
@@ -354,16 +355,19 @@ fn what_passed_in_a_round_is_counted_both_ways() {
     scene.receive(1, Message::Interested);
     scene.receive(1, Message::Request(block(0, 0)));
     let upload = scene.next_upload(1).unwrap();
-    assert_eq!(scene.remote(1).sending, 1);
+    assert_eq!(scene.remote(1).exchange().sending, 1);
     scene.handle(Input::Sent { peer: PeerKey(1), block: upload });
     let asked = requests(&scene.receive(1, Message::Unchoke), 1);
     scene.answer(1, asked[0]);
     scene.receive(1, Message::Have(piece(3)));
-    let neighbor = scene.remote(1);
-    let round = neighbor.this_round;
-    assert_eq!((round.sent, round.received, round.haves), (16_384, 16_384, 1));
-    assert_eq!((neighbor.sending, neighbor.uploaded, neighbor.downloaded), (0, 16_384, 16_384));
+    let exchange = scene.remote(1).exchange();
+    assert_eq!((exchange.sending, exchange.uploaded, exchange.downloaded), (0, 16_384, 16_384));
+    let in_round = |scene: &Scene| {
+        let neighbor = scene.remote(1);
+        let Traffic { received, sent } = neighbor.exchange().this_round;
+        (received, sent, neighbor.haves)
+    };
+    assert_eq!(in_round(&scene), (16_384, 16_384, 1));
     scene.wait(10 * SECOND);
-    let round = scene.remote(1).this_round;
-    assert_eq!((round.sent, round.received, round.haves), (0, 0, 0));
+    assert_eq!(in_round(&scene), (0, 0, 0));
 }

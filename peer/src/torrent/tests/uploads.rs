@@ -1,6 +1,6 @@
 //! Choking, the blocks that we send, and turns at our uplink.
 
-use super::super::neighbor::MAX_UPLOADS;
+use super::super::exchange::MAX_UPLOADS;
 use super::*;
 use crate::choker::ChokeReason;
 
@@ -109,7 +109,7 @@ fn rounds_are_numbered_and_keep_to_their_times_even_after_a_time_without_neighbo
 /// The neighbors that we serve.
 fn unchoked(scene: &Scene) -> Vec<u64> {
     let unchoked = scene.torrent.neighbors().filter(|neighbor| !neighbor.am_choking);
-    unchoked.map(|neighbor| neighbor.identity.key.0).collect()
+    unchoked.map(|neighbor| neighbor.key().0).collect()
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn between_rounds_a_choked_neighbor_keeps_the_reason_that_the_round_gave_it() {
     }
     // The one slot is earned, so there is a cut.
     scene.receive(2, Message::Unchoke);
-    let request = scene.remote(2).requests.front().unwrap().block;
+    let request = scene.remote(2).exchange().requests.front().unwrap().block;
     scene.answer(2, request);
     let outputs = scene.wait(10 * SECOND);
     let explained = outputs.iter().filter(|output| {
@@ -250,7 +250,7 @@ fn a_round_moves_the_window_of_the_rates() {
     let mut scene = Scene::new(bits([]));
     scene.neighbor(1, bits(0..PIECES));
     scene.receive(1, Message::Unchoke);
-    let request = scene.remote(1).requests.front().unwrap().block;
+    let request = scene.remote(1).exchange().requests.front().unwrap().block;
     scene.answer(1, request);
     let rates = |scene: &mut Scene| {
         (0..4)
@@ -332,7 +332,7 @@ fn an_unchoke_with_three_shares_gets_three_times_as_many_blocks() {
         scene.neighbor(peer, bits([]));
         scene.receive(peer.into(), Message::Interested);
     }
-    scene.torrent.neighbors.get_mut(PeerKey(1)).unwrap().share = 3;
+    scene.set_share(1, 3);
     for index in 0..PIECES {
         for (peer, number) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
             outputs.extend(scene.receive(peer, Message::Request(block(index, number))));
@@ -401,7 +401,7 @@ fn a_peer_that_is_kept_between_rounds_keeps_its_share() {
     for peer in [1, 2] {
         scene.neighbor(peer, bits([]));
         scene.receive(peer.into(), Message::Interested);
-        scene.torrent.neighbors.get_mut(PeerKey(1)).unwrap().share = 3;
+        scene.set_share(1, 3);
         scene.receive(peer.into(), Message::NotInterested);
         scene.receive(peer.into(), Message::Interested);
         shares.push([1, 2].map(|peer| scene.torrent.share(PeerKey(peer))));

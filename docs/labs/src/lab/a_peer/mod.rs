@@ -23,15 +23,15 @@ const BEP_3: &str = "BEP 3, peer protocol";
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
     Check::new("handshake", 2, BEP_3, "the handshake has the raw info hash, and zeros for the extensions", handshake),
-    Check::new("interested-first", 1, BEP_3, "the program says that it is interested, and requests nothing while it is choked", interested_first),
+    Check::new("interested-first", 1, BEP_3, "the program sends interested, and requests nothing while it is choked", interested_first),
     Check::new("whole-piece", 2, "Kurose & Ross 2.5", "a piece of many blocks is downloaded", whole_piece),
-    Check::new("last-piece", 2, BEP_3, "the last piece is downloaded, which is shorter and ends with a short block", last_piece),
+    Check::new("last-piece", 2, BEP_3, "the last piece, which is shorter and ends with a short block, is downloaded", last_piece),
     Check::new("every-cut", 2, "Kurose & Ross 2.7.2", "the stream may be cut anywhere", every_cut),
     Check::new("pipeline", 2, "Kurose & Ross 3.4.2; BEP 3, pipelining", "5 to 100 requests are in flight, each for a block, none twice", pipeline),
-    Check::new("no-bitfield", 1, BEP_3, "without a bitfield the program waits for the have", no_bitfield),
+    Check::new("no-bitfield", 1, BEP_3, "without a bitfield, the program waits for the have", no_bitfield),
     Check::new("keep-alive-and-unknown", 1, BEP_3, "keep-alives and unknown messages are skipped", keep_alive_and_unknown),
     Check::new("choked-again", 2, BEP_3, "after a choke the program waits, then requests only what is missing", choked_again),
-    Check::new("any-order", 1, BEP_3, "blocks may come in any order, and others than those that were requested", any_order),
+    Check::new("any-order", 1, BEP_3, "blocks may come in any order, even blocks that were not requested", any_order),
     Check::new("wrong-info-hash", 1, BEP_3, "a peer with another torrent or another protocol is refused", wrong_info_hash),
     Check::new("false-block", 1, BEP_3, "a piece with a wrong hash is refused, and OUT is not written", false_block),
     Check::new("bad-messages", 1, BEP_3, "absurd lengths, sizes and indices are refused", bad_messages),
@@ -85,7 +85,7 @@ fn interested_first(context: &mut Context<'_>) -> Result<(), Stop> {
         time = QUIET;
     }
     if !interested {
-        let got = format!("nothing in {ANSWER:?}");
+        let got = format!("nothing within {ANSWER:?}");
         return Err(Failure::new("the message interested", got).hint(hints::INTERESTED).into());
     }
     session.peers.say(PEER, &[Message::Unchoke]);
@@ -201,7 +201,7 @@ fn no_bitfield(context: &mut Context<'_>) -> Result<(), Stop> {
     session.peers.say(PEER, &[Message::Unchoke]);
     for has in ["no piece", "another piece"] {
         if let [block, ..] = session.unwanted_requests()?[..] {
-            let expected = format!("no request while the peer has told of {has}");
+            let expected = format!("no request while the peer has announced {has}");
             let got = format!("a request for piece {}", block.piece());
             return Err(Failure::new(expected, got).hint(hints::HAVES).into());
         }
@@ -260,7 +260,7 @@ fn choked_again(context: &mut Context<'_>) -> Result<(), Stop> {
         return Err(Failure::new("requests for missing blocks", got).hint(hints::MISSING).into());
     }
     if requests.is_empty() {
-        let failure = Failure::new("requests for what is missing, after the unchoke", "none");
+        let failure = Failure::new("requests for the missing blocks after the unchoke", "none");
         return Err(failure.hint(hints::MISSING).into());
     }
     session.serve_with(requests.into(), |peers, block| peers.send_block(PEER, block))?;
@@ -342,7 +342,7 @@ fn false_block(context: &mut Context<'_>) -> Result<(), Stop> {
     if !sent {
         return Err(Failure::new("requests for all blocks", "none for one of them").into());
     }
-    session.judge_refusal("one bit of the piece is false", END, hints::HASH)
+    session.judge_refusal("one bit of the piece is wrong", END, hints::HASH)
 }
 
 fn bad_messages(context: &mut Context<'_>) -> Result<(), Stop> {

@@ -66,8 +66,8 @@ pub(crate) fn start<'c, 'p>(
         if ended.is_some() || Instant::now() >= deadline {
             let expected = format!("a connection and 68 bytes of handshake within {START:?}");
             let got = match ended {
-                Some(status) => format!("no handshake; the program has ended ({status})"),
-                None => "no handshake; the program still runs".to_owned(),
+                Some(status) => format!("no handshake; the program has exited ({status})"),
+                None => "no handshake; the program is still running".to_owned(),
             };
             return Err(Failure::new(expected, got).hint(hints::DIALER_FIRST).into());
         }
@@ -172,7 +172,7 @@ impl Session<'_, '_> {
         let length = piece.length() as usize;
         let expected = format!("piece {}, {length} bytes, in OUT, and exit status 0", self.index);
         let Some(status) = self.wait(END)? else {
-            let got = format!("{END:?} after its last request was answered the program still runs");
+            let got = format!("the program still runs {END:?} after its last request was answered");
             return Err(Failure::new(expected, got).hint(hint).into());
         };
         let out = self.context.read_file(&self.out, length + 1)?;
@@ -198,7 +198,7 @@ impl Session<'_, '_> {
     ) -> Result<(), Stop> {
         let expected = format!("{why}: a message, exit status 1, and no OUT");
         let Some(status) = self.wait(time)? else {
-            let got = format!("after {time:?} the program still runs");
+            let got = format!("the program is still running after {time:?}");
             return Err(Failure::new(expected, got).hint(hint).into());
         };
         let out = self.context.read_file(&self.out, 1)?.is_some();

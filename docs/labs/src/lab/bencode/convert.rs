@@ -31,7 +31,7 @@ pub(crate) fn decodes(
 
 /// What the program prints for this bencode, right or not, if it ends without an error.
 pub(crate) fn decoded(context: &mut Context<'_>, input: &[u8]) -> Result<Vec<u8>, Stop> {
-    let expected = format!("{} decoded, to be encoded again", show(input));
+    let expected = format!("{} decoded, so that the check can encode it again", show(input));
     match context.run(&["decode"], input, PATIENCE)? {
         None => Err(still_runs(context, expected)),
         Some(Finished { status, stdout, .. }) if status.success() => Ok(stdout),
@@ -99,10 +99,10 @@ pub(crate) fn judge_refusal(
 /// The failure of a program that does not end in time.
 pub(crate) fn still_runs(context: &Context<'_>, expected: String) -> Stop {
     if context.is_over() {
-        let got = "the time of the check is over, of which each start of the program takes some";
+        let got = "the check ran out of time; each start of the program takes some of it";
         return Failure::new(expected, got).into();
     }
-    let got = format!("it still runs after {PATIENCE:?}");
+    let got = format!("it is still running after {PATIENCE:?}");
     Failure::new(expected, got).hint(hints::READ_TO_THE_END).into()
 }
 

@@ -79,7 +79,7 @@ pub(super) fn info_hash_raw(context: &mut Context<'_>) -> Result<(), Stop> {
     let by = context.rng.usize(1..shuffled.len());
     shuffled.rotate_left(by);
     for (what, entries) in [
-        ("a key that is not known", [known().to_vec(), vec![unknown]].concat()),
+        ("an unknown key", [known().to_vec(), vec![unknown]].concat()),
         ("keys out of order", shuffled),
     ] {
         let info = [b"d", &entries.concat()[..], b"e"].concat();

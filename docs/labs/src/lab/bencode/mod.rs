@@ -19,22 +19,22 @@ const BENCODE: &str = "BEP 3, bencoding";
 
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("strings", 1, BENCODE, "strings are decoded, the empty one too", strings),
+    Check::new("strings", 1, BENCODE, "strings are decoded, including the empty one", strings),
     Check::new("bytes", 2, BENCODE, "each of the 256 values of a byte becomes one character", bytes),
-    Check::new("integers", 1, BENCODE, "integers are decoded, up to the largest and smallest of 64 bits", integers),
+    Check::new("integers", 1, BENCODE, "integers are decoded, up to the largest and smallest 64-bit ones", integers),
     Check::new("lists-and-dictionaries", 1, BENCODE, "lists and dictionaries are decoded, nested and empty ones, 64 deep", lists_and_dictionaries),
     Check::new("large", 1, BENCODE, "a megabyte is decoded in 5 seconds", large),
-    Check::new("bad-integers", 2, BENCODE, "integers that are not in the only valid form are refused", bad_integers),
+    Check::new("bad-integers", 2, BENCODE, "integers that are not in their only valid form are refused", bad_integers),
     Check::new("bad-strings", 2, BENCODE, "strings with a wrong length are refused", bad_strings),
     Check::new("bad-dictionaries", 2, BENCODE, "dictionaries with wrong keys are refused", bad_dictionaries),
-    Check::new("truncated", 1, BENCODE, "a value with its end cut off is refused", truncated),
+    Check::new("truncated", 1, BENCODE, "a value whose end is cut off is refused", truncated),
     Check::new("trailing", 1, BENCODE, "bytes after the value, and empty input, are refused", trailing),
     Check::new("depth", 1, BENCODE, "20,000 nested lists are refused with one line", depth),
-    Check::new("encode", 1, BENCODE, "what was decoded is encoded to the same bytes", encode),
+    Check::new("encode", 1, BENCODE, "what was decoded is encoded to the same bytes again", encode),
     Check::new("encode-sorts", 1, BENCODE, "keys are sorted as raw bytes", encode_sorts),
     Check::new("encode-refuses", 1, BENCODE, "JSON that bencode cannot express is refused", encode_refuses),
-    Check::new("info", 1, "BEP 3, metainfo files", "a .torrent is described, of one file and of several", info::info),
-    Check::new("info-hash-raw", 1, "BEP 3, metainfo files and trackers", "the info hash is over the bytes of info as they stand", info::info_hash_raw),
+    Check::new("info", 1, "BEP 3, metainfo files", "a .torrent is described, whether it has one file or several", info::info),
+    Check::new("info-hash-raw", 1, "BEP 3, metainfo files and trackers", "the info hash is over the bytes of info as they are in the file", info::info_hash_raw),
 ];
 
 fn strings(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -99,13 +99,13 @@ fn large(context: &mut Context<'_>) -> Result<(), Stop> {
         values.extend(pair);
     }
     let value = Value::List(values);
-    let expected = "the JSON of a list of a megabyte within 5s";
+    let expected = "a one-megabyte list as JSON within 5 s";
     let Some(finished) = context.run(&["decode"], &value.encode(), TIME)? else {
-        return Err(Failure::new(expected, "it still runs").hint(hints::LARGE).into());
+        return Err(Failure::new(expected, "it is still running").hint(hints::LARGE).into());
     };
     match printed(&finished) {
         Ok(json) if json == convert::json(&value) => Ok(()),
-        Ok(_) => Err(Failure::new(expected, "JSON of something else").into()),
+        Ok(_) => Err(Failure::new(expected, "JSON of a different value").into()),
         Err(got) => Err(Failure::new(expected, got).into()),
     }
 }

@@ -18,13 +18,13 @@ use run::{ATTEMPTS, Run, TIMEOUT, run};
 
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("replies", 2, "Kurose & Ross 2.7.1", "sixty pings over a good link are answered, one right after the other", replies),
-    Check::new("rtt", 3, "Kurose & Ross 3.5.3", "the RTTs are those of the link, also after a retransmission", rtt),
+    Check::new("replies", 2, "Kurose & Ross 2.7.1", "sixty pings over a good link get replies, each sent right after the last reply", replies),
+    Check::new("rtt", 3, "Kurose & Ross 3.5.3", "the RTTs are those of the link, even after a retransmission", rtt),
     Check::new("timeout", 2, "Kurose & Ross 3.4.1", "the program waits 200 ms for a reply", timeout),
-    Check::new("retransmission", 3, "Kurose & Ross 3.4.1", "a ping without a reply is sent up to three times, one with a reply is not sent again", retransmission),
+    Check::new("retransmission", 3, "Kurose & Ross 3.4.1", "a ping without a reply is sent up to three times; one with a reply is not sent again", retransmission),
     Check::new("duplicates", 2, "Kurose & Ross 3.4.1", "a reply that comes twice counts once", duplicates),
     Check::new("late", 2, "Kurose & Ross 3.4.1 and 3.5.3", "a reply to an earlier attempt is a reply", late),
-    Check::new("strangers", 1, "Kurose & Ross 3.2", "datagrams that are no replies are ignored, and do not prolong the wait", strangers),
+    Check::new("strangers", 1, "Kurose & Ross 3.2", "datagrams that are not replies are ignored, and do not extend the wait", strangers),
     Check::new("summary", 2, "Kurose & Ross 3.5.3", "the last line agrees with the lines before it and with what was sent", summary),
 ];
 
@@ -36,9 +36,9 @@ pub(crate) fn key(student: &str) -> String {
     let (shortest, longest) = (milliseconds(link.delay), milliseconds(link.delay + link.jitter));
     format!(
         "{link}\n\
-         datagrams without an echo: {without_echo:.1} %\n\
+         datagrams without an echo: {without_echo:.1}%\n\
          RTT: {shortest:.0} ms to {longest:.0} ms, {mean:.1} ms on average\n\
-         echoes that come twice: {:.0} %\n",
+         duplicate echoes: {:.0}%\n",
         100.0 * link.duplicate
     )
 }
@@ -77,7 +77,7 @@ fn retransmission(context: &mut Context<'_>) -> Result<(), Stop> {
         let expected: Vec<_> = (1..=ATTEMPTS.min(lost + 1)).collect();
         if sent != expected {
             let expected = format!(
-                "ping {ping}, of which the first {lost} attempts get no reply, is sent as the \
+                "ping {ping}, whose first {lost} attempts get no reply, is sent as the \
                  attempts {expected:?}"
             );
             let got = format!("the attempts {sent:?}");

@@ -62,9 +62,9 @@ pub(crate) fn run(
     let mut strange_due = None;
     while program.ended()?.is_none() {
         if Instant::now() >= deadline || probes.len() > MAX_DATAGRAMS {
-            let expected = format!("the program ends after {count} pings");
+            let expected = format!("the program exits after {count} pings");
             let got = format!(
-                "it still runs, has sent {} datagrams and printed {}",
+                "it is still running, and has sent {} datagrams and printed {}",
                 probes.len(),
                 show(program.stdout().as_bytes())
             );
@@ -83,7 +83,7 @@ pub(crate) fn run(
         match relay.turn(Instant::now() + LOOK, echoes)? {
             Some(Event::Arrived { at, datagram, port, .. }) => {
                 let Some((ping, attempt)) = parse(&datagram) else {
-                    let expected = "datagrams that begin with the numbers of the ping and of the \
+                    let expected = "datagrams that begin with the numbers of the ping and the \
                                     attempt, such as \"1 1\"";
                     let failure = Failure::new(expected, show(&datagram));
                     return Err(failure.hint(hints::PING_FORMAT).into());
@@ -122,7 +122,7 @@ impl Run {
         if !pings.iter().copied().eq(1..=self.count) {
             let expected = format!("one line for each ping from 1 to {}, in order", self.count);
             let got = match &pings[..] {
-                [] => "no line of a ping".to_owned(),
+                [] => "no line for any ping".to_owned(),
                 pings => format!("lines for the pings {pings:?}"),
             };
             return Err(Failure::new(expected, got).hint(hint).into());

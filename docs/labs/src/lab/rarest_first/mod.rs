@@ -24,20 +24,20 @@ const BEP_3: &str = "BEP 3, peer protocol";
 
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("one-seed", 2, SECTION, "a file whose last piece is short is downloaded from one seed", one_seed),
+    Check::new("one-seed", 2, SECTION, "a file with a short last piece is downloaded from one seed", one_seed),
     Check::new("different-pieces", 2, SECTION, "each peer is asked only for what it has", different_pieces),
     Check::new("at-the-same-time", 2, SECTION, "three peers send at the same time, with 5 to 16 requests in flight to each", at_the_same_time),
-    Check::new("rarest", 3, SECTION, "pieces are begun in the order of their copies", rarest),
-    Check::new("haves", 1, SECTION, "copies that are told later count", haves),
+    Check::new("rarest", 3, SECTION, "the pieces with the fewest copies are begun first", rarest),
+    Check::new("haves", 1, SECTION, "copies announced later, by haves, count", haves),
     Check::new("left", 1, SECTION, "the copies of a neighbor that has left do not count", left),
-    Check::new("random-ties", 2, SECTION, "equally rare pieces are begun in another order in each run", random_ties),
-    Check::new("in-progress-first", 1, "BEP 3, piece downloading strategy", "a piece is finished before the next is begun with the same peer", in_progress_first),
+    Check::new("random-ties", 2, SECTION, "equally rare pieces are begun in a different order in each run", random_ties),
+    Check::new("in-progress-first", 1, "BEP 3, piece downloading strategy", "a piece is finished before another is begun with the same peer", in_progress_first),
     Check::new("no-duplicates", 1, SECTION, "no block is requested twice without a reason", no_duplicates),
-    Check::new("choked", 1, BEP_3, "what a choke discards is requested from another peer, or later from the same", choked),
-    Check::new("leaves", 1, SECTION, "the blocks of a peer that leaves are requested from the others, at once", leaves),
-    Check::new("never-unchokes", 1, SECTION, "a peer that never unchokes or shakes hands does not delay the others", never_unchokes),
-    Check::new("silent", 1, SECTION, "the blocks of a peer that sends nothing are requested from the others", silent),
-    Check::new("false-block", 1, SECTION, "one of three peers lies: the file is complete, and the others stay", false_block),
+    Check::new("choked", 1, BEP_3, "blocks discarded by a choke are requested from another peer, or later from the same one", choked),
+    Check::new("leaves", 1, SECTION, "when a peer leaves, its blocks are requested from the others at once", leaves),
+    Check::new("never-unchokes", 1, SECTION, "a peer that never unchokes, or never answers the handshake, does not delay the others", never_unchokes),
+    Check::new("silent", 1, SECTION, "when a peer sends nothing, its blocks are requested from the others", silent),
+    Check::new("false-block", 1, SECTION, "one of three peers sends false blocks: the file is complete, and the others stay connected", false_block),
 ];
 
 /// Long enough for any download here when nothing delays it.
@@ -88,7 +88,7 @@ fn at_the_same_time(context: &mut Context<'_>) -> Result<(), Stop> {
     for (number, neighbor) in scene.neighbors.iter().enumerate() {
         let most = neighbor.most_in_flight;
         if !(5..=16).contains(&most) {
-            let expected = "at most 5 to 16 requests in flight to each peer";
+            let expected = "a maximum of 5 to 16 requests in flight to each peer";
             let got = format!("{most} to peer {}", number + 1);
             return Err(Failure::new(expected, got).hint(hints::PIPELINE).into());
         }
@@ -100,7 +100,7 @@ fn at_the_same_time(context: &mut Context<'_>) -> Result<(), Stop> {
     let (took, third) = (*last - *first, BLOCK_TIME * 12 * PIECES / 3);
     if took > third * 3 / 2 {
         let expected =
-            format!("{third:.1?} from the first request to the last, and half in reserve");
+            format!("{third:.1?} from the first request to the last, or up to half as much again");
         return Err(Failure::new(expected, format!("{took:.1?}"))
             .hint(hints::AT_THE_SAME_TIME)
             .into());
@@ -174,10 +174,10 @@ fn judge_order(scene: &mut Scene<'_, '_>, hint: &'static str) -> Result<(), Stop
     let begun = scene.begun();
     let Some((piece, rarer)) = order::out_of_order(&begun, &copies) else { return Ok(()) };
     let of = |piece: u32| copies[piece as usize];
-    let expected = "pieces in the order of their copies among the neighbors, rarest first";
+    let expected = "pieces in order of their copies among the neighbors, rarest first";
     let begun: Vec<_> = begun.iter().map(|piece| format!("{piece} ({})", of(*piece))).collect();
     let got = format!(
-        "piece {piece}, of which there are {} copies, before piece {rarer}, of which there are {}; \
+        "piece {piece}, which has {} copies, before piece {rarer}, which has {}; \
          the order was {}",
         of(piece),
         of(rarer),
@@ -197,7 +197,7 @@ fn random_ties(context: &mut Context<'_>) -> Result<(), Stop> {
     assert_eq!(orders.len(), RUNS, "as the statistic was computed for");
     let Some(got) = order::not_random(&orders) else { return Ok(()) };
     let got = format!("{got}; the orders were {orders:?}");
-    Err(Failure::new("four orders that chance has made", got).hint(hints::TIES).into())
+    Err(Failure::new("four orders with random ties", got).hint(hints::TIES).into())
 }
 
 fn in_progress_first(context: &mut Context<'_>) -> Result<(), Stop> {
@@ -316,8 +316,8 @@ fn false_block(context: &mut Context<'_>) -> Result<(), Stop> {
         return Err(Failure::new("requests to all three peers", "none to the one that lies").into());
     }
     if sent(&scene) > before {
-        let expected = "both honest peers stay until the file is complete";
-        let got = format!("one was disconnected {} blocks before", sent(&scene) - before);
+        let expected = "both honest peers stay connected until the file is complete";
+        let got = format!("one was disconnected {} blocks earlier", sent(&scene) - before);
         return Err(Failure::new(expected, got).hint(hints::LIAR).into());
     }
     Ok(())

@@ -46,10 +46,10 @@ pub(crate) fn not_random(orders: &[Vec<u32>]) -> Option<String> {
     let successors = orders.iter().flat_map(|order| order.windows(2)).filter(|pair| follows(pair));
     let successors = successors.count();
     if equal > MOST_EQUAL {
-        return Some(format!("{equal} times two runs began the same piece at the same place"));
+        return Some(format!("two runs began the same piece at the same place {equal} times"));
     }
     (successors > MOST_SUCCESSORS)
-        .then(|| format!("{successors} times piece n + 1 was begun after piece n"))
+        .then(|| format!("piece n + 1 was begun right after piece n {successors} times"))
 }
 
 /// How often each piece is in these sets.

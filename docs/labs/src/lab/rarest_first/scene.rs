@@ -208,8 +208,8 @@ impl Scene<'_, '_> {
     /// Whether the program has ended, for failures.
     pub(crate) fn state(&self) -> String {
         match self.status {
-            Some(status) => format!("the program has ended ({status})"),
-            None => "the program still runs".to_owned(),
+            Some(status) => format!("the program has exited ({status})"),
+            None => "the program is still running".to_owned(),
         }
     }
 
@@ -221,7 +221,8 @@ impl Scene<'_, '_> {
         let Some(status) = self.status else {
             let sent: Vec<_> =
                 self.neighbors.iter().map(|neighbor| neighbor.sent.to_string()).collect();
-            let got = format!("it still runs; its peers have sent {} blocks", sent.join(", "));
+            let got =
+                format!("it is still running; its peers have sent {} blocks", sent.join(", "));
             return Err(Failure::new(expected, got).hint(hint).into());
         };
         let got = match self.context.read_file(self.out, length + 1)? {

@@ -25,19 +25,19 @@ const BEP_3: &str = "BEP 3, peer protocol";
 
 #[rustfmt::skip]
 pub(crate) const CHECKS: &[Check] = &[
-    Check::new("verified-only", 2, BEP_3, "the program tells of the pieces in DATA that have the right hash, and of no other", verified_only),
-    Check::new("uploads", 2, SECTION, "a neighbor that is unchoked gets the right bytes, of the last piece too", uploads),
+    Check::new("verified-only", 2, BEP_3, "the program announces the pieces in DATA that have the right hash, and no others", verified_only),
+    Check::new("uploads", 2, SECTION, "an unchoked neighbor gets the right bytes, including those of the last piece", uploads),
     Check::new("downloads-and-tells", 2, SECTION, "the program downloads, writes DATA, and sends a have to all", downloads_and_tells),
-    Check::new("ignores-choked", 1, BEP_3, "requests of a choked neighbor are ignored, and it stays connected", ignores_choked),
+    Check::new("ignores-choked", 1, BEP_3, "requests from a choked neighbor are ignored, and it stays connected", ignores_choked),
     Check::new("at-most-five", 2, SECTION, "five interested neighbors are unchoked, and never more", at_most_five),
     Check::new("top-four", 3, SECTION, "the four that send fastest are unchoked", top_four),
     Check::new("follows-rates", 1, SECTION, "a neighbor that becomes fast is unchoked, and one that becomes slow is choked", follows_rates),
     Check::new("rounds", 1, SECTION, "interested neighbors are choked only at rounds", rounds),
-    Check::new("optimistic", 2, SECTION, "the fifth changes every optimistic period, and each that waits has a turn", optimistic),
+    Check::new("optimistic", 2, SECTION, "the fifth changes every optimistic period, and each waiting neighbor gets a turn", optimistic),
     Check::new("free-slots", 1, SECTION, "a neighbor is unchoked within a round when fewer than five are interested", free_slots),
     Check::new("as-a-seed", 1, SECTION, "a complete program serves all in turn, at most five at a time", as_a_seed),
-    Check::new("bad-requests", 1, BEP_3, "neighbors that request what cannot be sent are disconnected, and others are served", bad_requests),
-    Check::new("slow-reader", 1, "Kurose & Ross 3.5.5", "a neighbor that requests much and reads nothing does not hold up the others", slow_reader),
+    Check::new("bad-requests", 1, BEP_3, "neighbors that request what cannot be sent are disconnected, and the others are served", bad_requests),
+    Check::new("slow-reader", 1, "Kurose & Ross 3.5.5", "a neighbor that requests a lot and reads nothing does not hold up the others", slow_reader),
 ];
 
 /// Neighbors of `top-four`: five of them, chosen without a look at their rates, are the fastest four and one
@@ -119,7 +119,7 @@ impl Scene<'_, '_> {
             return Ok(());
         }
         let expected = format!("the {} blocks that were requested, in order", blocks.len());
-        let got = format!("{} blocks in {ANSWER:?}", got.len());
+        let got = format!("{} blocks within {ANSWER:?}", got.len());
         Err(Failure::new(expected, got).hint(hint).into())
     }
 
@@ -166,7 +166,7 @@ fn uploads(context: &mut Context<'_>) -> Result<(), Stop> {
         return Ok(());
     };
     let expected = "the bytes of the file";
-    let got = format!("others at {} of piece {}", block.begin(), block.piece());
+    let got = format!("other bytes at {} of piece {}", block.begin(), block.piece());
     Err(Failure::new(expected, got).hint(hints::UPLOAD).into())
 }
 
@@ -192,7 +192,7 @@ fn downloads_and_tells(context: &mut Context<'_>) -> Result<(), Stop> {
     if scene.data()?.is_some_and(|data| data == torrent.content) {
         return Ok(());
     }
-    let expected = "each piece is in DATA when the neighbors hear of it";
+    let expected = "each piece is in DATA when its have arrives";
     Err(Failure::new(expected, "DATA is not the file").hint(hints::FLUSH).into())
 }
 
@@ -207,7 +207,7 @@ fn ignores_choked(context: &mut Context<'_>) -> Result<(), Stop> {
     let neighbor = &scene.neighbors[number];
     if !neighbor.blocks.is_empty() || neighbor.ended {
         let got = if neighbor.ended { "it was disconnected" } else { "it got the block" };
-        let expected = "a request of a choked neighbor is ignored";
+        let expected = "a request from a choked neighbor is ignored";
         return Err(Failure::new(expected, got).hint(hints::IN_FLIGHT).into());
     }
     scene.peers.say(number, &[Message::Interested]);
@@ -264,10 +264,10 @@ fn top_four(context: &mut Context<'_>) -> Result<(), Stop> {
         // A delay of the machine may cost one round of five.
         if share < 0.75 {
             let expected = format!(
-                "the four that send {rate} blocks per second, of {CROWD}, are unchoked from the third \
+                "the four of {CROWD} that send {rate} blocks per second are unchoked from the third \
                  round on"
             );
-            let got = format!("one of them was for {:.0} % of the time", 100.0 * share);
+            let got = format!("one of them was unchoked for {:.0}% of the time", 100.0 * share);
             return Err(Failure::new(expected, got).hint(hints::TOP_FOUR).into());
         }
     }
@@ -295,11 +295,11 @@ fn follows_rates(context: &mut Context<'_>) -> Result<(), Stop> {
     if fast.iter().all(|share| *share > 0.75) && slow.iter().any(|share| *share < 0.25) {
         return Ok(());
     }
-    let expected = "three rounds after two fast neighbors stopped and two others began to send, those \
-                    that send are unchoked and the others are not, but for an optimistic one";
+    let expected = "three rounds after two fast neighbors stopped and two others began to send, the new \
+                    ones are unchoked and the old ones are not, except an optimistic one";
     let percent =
-        |shares: [f64; 2]| shares.map(|share| format!("{:.0} %", 100.0 * share)).join(", ");
-    let got = format!("unchoked were: new ones {}, old ones {}", percent(fast), percent(slow));
+        |shares: [f64; 2]| shares.map(|share| format!("{:.0}%", 100.0 * share)).join(", ");
+    let got = format!("unchoked: new ones {}, old ones {}", percent(fast), percent(slow));
     Err(Failure::new(expected, got).hint(hints::LAST_ROUND).into())
 }
 
@@ -314,8 +314,8 @@ fn rounds(context: &mut Context<'_>) -> Result<(), Stop> {
     let chokes = scene.changes.iter().filter(|change| !change.unchoked && change.at >= from);
     let chokes: Vec<_> = chokes.map(|choke| (choke.at - from).as_secs_f64() / ROUND).collect();
     let Some(off) = off_rounds(&chokes) else { return Ok(()) };
-    let expected = format!("all chokes at the same place of a round of {ROUND} s");
-    let got = format!("{off} of {} were away from where most were", chokes.len());
+    let expected = format!("all chokes at the same point in a round of {ROUND} s");
+    let got = format!("{off} of {} were not at the point where most were", chokes.len());
     Err(Failure::new(expected, got).hint(hints::AT_ROUNDS).into())
 }
 
@@ -335,7 +335,7 @@ fn optimistic(context: &mut Context<'_>) -> Result<(), Stop> {
         .collect();
     let Some(got) = not_optimistic(&turns) else { return Ok(()) };
     let expected = format!(
-        "in {PERIODS} periods of two rounds each of the two neighbors that send nothing is \
+        "in {PERIODS} periods of two rounds, each of the two neighbors that send nothing is \
          unchoked, for a period at a time"
     );
     Err(Failure::new(expected, got).hint(hints::OPTIMISTIC).into())
@@ -373,7 +373,7 @@ fn as_a_seed(context: &mut Context<'_>) -> Result<(), Stop> {
     let expected = format!(
         "each of {NEIGHBORS} neighbors is served within 20 periods, at most five at a time"
     );
-    let got = format!("{never} never were, and up to {most} at a time");
+    let got = format!("{never} were never served, and up to {most} were served at a time");
     Err(Failure::new(expected, got).hint(hints::SEED).into())
 }
 

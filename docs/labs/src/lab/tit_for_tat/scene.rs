@@ -121,7 +121,7 @@ impl Scene<'_, '_> {
         self.until(time, |_| false)?;
         if let Some(status) = self.server.ended()? {
             let expected = "the program runs until it is stopped";
-            let got = format!("it has ended ({status})");
+            let got = format!("it has exited ({status})");
             return Err(Failure::new(expected, got).hint(hints::ENDED).into());
         }
         Ok([from, Instant::now()])

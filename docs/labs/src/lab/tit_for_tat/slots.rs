@@ -91,11 +91,11 @@ pub(crate) fn not_optimistic(turns: &[(usize, f64)]) -> Option<String> {
     const MOST_TOO_SOON: usize = 2;
     for waiting in 0..WAITING {
         if !turns.iter().any(|(who, _)| *who == waiting) {
-            return Some("one of the two that wait was never unchoked".to_owned());
+            return Some("one of the two waiting neighbors was never unchoked".to_owned());
         }
     }
     let soon = turns.windows(2).filter(|pair| pair[1].1 - pair[0].1 < TOO_SOON).count();
-    (soon > MOST_TOO_SOON).then(|| format!("{soon} changes after less than the period"))
+    (soon > MOST_TOO_SOON).then(|| format!("{soon} changes after less than a period"))
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(super) fn compact(context: &mut Context<'_>) -> Result<(), Stop> {
         Some(Value::List(_)) => "a list".to_owned(),
         _ => show(&answer.body),
     };
-    let expected = format!("as peers {}, that is, 127.0.0.1 and port {}", show(&right), alice.port);
+    let expected = format!("peers {}, that is, 127.0.0.1 and port {}", show(&right), alice.port);
     Err(Failure::new(expected, got).hint(hints::COMPACT).into())
 }
 
@@ -97,7 +97,7 @@ pub(super) fn torrents_apart(context: &mut Context<'_>) -> Result<(), Stop> {
     if !named.iter().filter(|port| **port != bob.port).eq([&alice.port]) {
         let port = alice.port;
         let expected = format!(
-            "the peer at port {port}, which announced an info hash with %2B, for one that wrote + \
+            "the peer at port {port}, which announced an info hash with %2B, for a peer that wrote + \
              instead"
         );
         let got = show(&answer.body);
@@ -189,7 +189,7 @@ pub(super) fn scrape(context: &mut Context<'_>) -> Result<(), Stop> {
         if answer.status != 200 || got != right.map(Some) {
             let [complete, incomplete, downloaded] = right;
             let expected = format!(
-                "under files, for {}: complete {complete}, incomplete {incomplete}, downloaded \
+                "in files, for {}: complete {complete}, incomplete {incomplete}, downloaded \
                  {downloaded}",
                 peer.info_hash
             );

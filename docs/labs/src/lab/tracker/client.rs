@@ -94,7 +94,7 @@ impl Tracker {
                 }
                 Err(error) => {
                     let got = match error {
-                        ureq::Error::Timeout(_) => format!("no whole answer within {ANSWER:?}"),
+                        ureq::Error::Timeout(_) => format!("no complete answer within {ANSWER:?}"),
                         other => other.to_string(),
                     };
                     let got = format!("{got}; {}", self.server.state()?);
@@ -164,7 +164,7 @@ pub(super) fn ports(answer: &AnnounceResponse) -> Result<BTreeSet<u16>, Stop> {
         None if ports.len() < answer.peers.len() => "a peer twice".to_owned(),
         None => return Ok(ports),
     };
-    let expected = "peers at 127.0.0.1, from where they announced, each once";
+    let expected = "peers at 127.0.0.1, where they announced from, each once";
     Err(Failure::new(expected, got).hint(hints::PEER_ADDRESS).into())
 }
 

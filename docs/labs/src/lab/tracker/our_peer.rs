@@ -38,7 +38,7 @@ pub(super) fn our_peer(context: &mut Context<'_>) -> Result<(), Stop> {
     }
     let expected = format!("a file of {} bytes goes from a seed to a peer", content.len());
     let state = match status {
-        Some(status) => format!("the peer ended with {status}"),
+        Some(status) => format!("the peer exited with {status}"),
         None => "the peer has not finished".to_owned(),
     };
     let said = get.stderr().text();
