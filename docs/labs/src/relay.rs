@@ -149,19 +149,64 @@ impl Relay {
     }
 }
 
-/// Echoes through the link until the program is stopped, and prints what happens to each datagram.
+/// What happened to all datagrams.
+#[derive(Debug, Default)]
+struct Totals {
+    arrived: usize,
+    echoed: usize,
+    twice: usize,
+    /// Of all echoes, the second ones too.
+    delays: Vec<Duration>,
+}
+
+impl Totals {
+    fn count(&mut self, echoes: &[Duration]) {
+        /// Some 8 MB; the mean of more would say nothing new.
+        const MOST: usize = 1 << 19;
+        self.arrived += 1;
+        self.echoed += usize::from(!echoes.is_empty());
+        self.twice += usize::from(echoes.len() > 1);
+        let room = MOST.saturating_sub(self.delays.len());
+        self.delays.extend(echoes.iter().take(room));
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { arrived, echoed, twice, delays } = self;
+        write!(f, "so far {arrived} arrived, {echoed} were echoed, {twice} of them twice")?;
+        let (Some(least), Some(most)) = (delays.iter().min(), delays.iter().max()) else {
+            return Ok(());
+        };
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+        let mean =
+            delays.iter().map(|delay| milliseconds(*delay)).sum::<f64>() / delays.len() as f64;
+        let (least, most) = (milliseconds(*least), milliseconds(*most));
+        write!(f, "; after {least:.1}/{mean:.1}/{most:.1} ms (min/avg/max)")
+    }
+}
+
+/// Echoes through the link until the program is stopped, and prints what happens to each datagram, and
+/// totals when none has come for a while.
 ///
 /// # Errors
 /// When the port is in use, or stdout is closed.
 pub(crate) fn run(port: u16, link: Link, mut rng: Rng) -> io::Result<()> {
-    /// How long to wait when nothing is due.
-    const IDLE: Duration = Duration::from_secs(3600);
+    /// Longer than the pauses of a program that sends one ping after another.
+    const PAUSE: Duration = Duration::from_secs(2);
     let mut relay = Relay::new(Udp::bind_at(port)?);
     eprintln!("listening on 127.0.0.1:{}", relay.socket.port()?);
     let began = Instant::now();
+    let (mut totals, mut printed, mut last) = (Totals::default(), 0, began);
     loop {
-        let event = relay.turn(Instant::now() + IDLE, |_| link.draw(&mut rng))?;
+        let event = relay.turn(Instant::now() + PAUSE, |_| link.draw(&mut rng))?;
+        if totals.arrived > printed && last.elapsed() >= PAUSE {
+            writeln!(io::stdout(), "{totals}")?;
+            printed = totals.arrived;
+        }
         if let Some(Event::Arrived { at, datagram, echoes, .. }) = event {
+            totals.count(&echoes);
+            last = at;
             let fate = match &echoes[..] {
                 [] => "lost".to_owned(),
                 [one] => format!("echo after {:.0} ms", milliseconds(*one)),
@@ -204,6 +249,18 @@ mod tests {
         assert!(all.iter().all(|after| (50.0..=70.0).contains(after)));
         let mean = all.iter().sum::<f64>() / all.len() as f64;
         assert!((mean - 60.0).abs() < 0.2, "{mean}");
+    }
+
+    #[test]
+    fn totals_count_what_was_lost_and_what_was_echoed_twice() {
+        let mut totals = Totals::default();
+        totals.count(&[]);
+        assert_eq!(totals.to_string(), "so far 1 arrived, 0 were echoed, 0 of them twice");
+        totals.count(&[Duration::from_millis(20)]);
+        totals.count(&[Duration::from_millis(30), Duration::from_millis(70)]);
+        let expected = "so far 3 arrived, 2 were echoed, 1 of them twice; \
+                        after 20.0/40.0/70.0 ms (min/avg/max)";
+        assert_eq!(totals.to_string(), expected);
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Tracker {
         read.map_err(|error| {
             let got = format!("status {} and {}: {error}", answer.status, show(&answer.body));
             let (expected, hint) = match error {
-                ResponseError::Failure(_) => ("counts and peers as", hints::VALID_REQUEST),
+                ResponseError::Failure(_) => ("counts and peers in", hints::VALID_REQUEST),
                 _ => ("a bencoded", hints::TRACKER_ANSWER),
             };
             let expected = format!("{expected} answer to GET {path}");
