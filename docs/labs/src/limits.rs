@@ -18,7 +18,7 @@ pub(crate) fn apply() -> Result<()> {
     use anyhow::Context;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let mut limits = vec![
+    let limits = [
         // A program with one thread for each of a few hundred connections fits; a leak does not.
         ("open files", Resource::Nofile, 512),
         // Logs fit; a program that fills the disk does not.
@@ -29,7 +29,11 @@ pub(crate) fn apply() -> Result<()> {
     ];
     // The system counts all processes of the user, not only those that begin here.
     #[cfg(target_os = "linux")]
-    limits.push(("processes", Resource::Nproc, linux::processes_of_this_user() + MORE_PROCESSES));
+    let limits = limits.into_iter().chain([(
+        "processes",
+        Resource::Nproc,
+        linux::processes_of_this_user() + MORE_PROCESSES,
+    )]);
     for (name, resource, limit) in limits {
         let now = getrlimit(resource);
         // A limit that is lower already stays.
