@@ -187,7 +187,7 @@ pub trait Watch {
     fn step(&mut self, own: &str, at: Moment, input: &Input, outputs: &[Output]);
 }
 
-/// Nobody watches.
+/// Does nothing.
 impl Watch for () {
     fn start(&mut self, _own: &str, _start: &Start) {}
 

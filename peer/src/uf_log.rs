@@ -46,7 +46,7 @@ struct Log {
     begins_with: Begins,
     /// IDs of the neighbors.
     neighbors: BTreeMap<PeerKey, u32>,
-    /// For each chunk in progress, how many bytes came from whom.
+    /// For each chunk in progress, the bytes that each neighbor sent.
     parts: BTreeMap<PieceIndex, BTreeMap<u32, u32>>,
     preferred: Vec<u32>,
     optimistic: Option<u32>,

@@ -210,8 +210,8 @@ impl<'a> Context<'a> {
         if ready { Ok(server) } else { Err(server.not_ready("receives UDP datagrams")?) }
     }
 
-    /// Starts a server with a free port between these arguments. Whoever connects waits until it accepts
-    /// connections ([`sockets::connect`]), so that the first connection is one of the check.
+    /// Starts a server with a free port between these arguments. It does not wait for the server to be
+    /// ready: [`sockets::connect`] does, so that the first connection is one of the check.
     pub(crate) fn server(&mut self, before: &[&str], after: &[&str]) -> Result<Server, Stop> {
         let port = sockets::free_port()?;
         let running = self.start(&[before, &[&port.to_string()], after].concat(), "")?;

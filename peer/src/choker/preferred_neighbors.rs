@@ -12,8 +12,8 @@ use super::{
 };
 use crate::PeerKey;
 
-/// The choker of CNT5106C. To one that has the whole file nobody sends, so it draws its preferred
-/// neighbors, as that project wants.
+/// The choker of CNT5106C. A peer with the whole file receives nothing, so its preferred neighbors are
+/// drawn at random, as that project requires.
 pub const STRATEGY: Strategy = Strategy {
     name: "preferred-neighbors",
     about: "as in CNT5106C: unchoke by what came in the last round alone, and only at rounds",

@@ -57,7 +57,7 @@ fn logs(run: &Run) -> Vec<Finding> {
 }
 
 fn connections(run: &Run) -> Vec<Finding> {
-    // Who connected to whom, by both sides.
+    // Pairs of the peer that connected and the peer that accepted, as each side tells it.
     let (mut made, mut accepted) = (BTreeSet::new(), BTreeSet::new());
     for (peer, log) in run.logs() {
         for line in &log.lines {
@@ -240,7 +240,7 @@ fn fastest(run: &Run) -> Vec<Finding> {
             let chosen = match &line.event {
                 // From now on it chooses at random.
                 Event::Complete => break,
-                // In the first interval nobody has sent anything yet.
+                // No peer has sent anything before the first interval ends.
                 Event::Preferred(chosen) if line.at - interval > begin => chosen,
                 _ => continue,
             };

@@ -213,7 +213,7 @@ fn our_peer_gets_the_points_of_lab_8_but_for_what_the_sheet_leaves_out() {
     assert_eq!(graded.failed(), not_ours, "{:#}", graded.report);
 }
 
-/// Nobody here wrote it: what it passes asks for the protocol, and not for our habits.
+/// It is not our program, so a check that it passes tests the protocol and not our habits.
 #[test]
 #[ignore = "needs aria2c"]
 fn aria2_downloads_a_piece() {

@@ -1,11 +1,11 @@
-//! `peer replay`: decides a recorded run again.
+//! `peer replay`: decides a recorded run again, and writes it as logs of CNT5106C if asked to.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use peer::record::{Replayed, replay};
+use peer::record::{Replayed, Watch, replay};
 use peer::uf_log::UfLogs;
 
 use crate::options::Replay;
@@ -15,9 +15,11 @@ use crate::report::print_result;
 pub(crate) fn run(options: &Replay) -> Result<()> {
     let path = options.record.display();
     let file = File::open(&options.record).with_context(|| format!("cannot open {path}"))?;
+    let record = BufReader::new(file);
     let mut logs = UfLogs::default();
+    let watch: &mut dyn Watch = if options.uf_log.is_some() { &mut logs } else { &mut () };
     let Replayed { peers, inputs, outputs, decisions } =
-        replay(BufReader::new(file), &mut logs).with_context(|| format!("cannot replay {path}"))?;
+        replay(record, watch).with_context(|| format!("cannot replay {path}"))?;
     if let Some(folder) = &options.uf_log {
         write_logs(&logs, folder)?;
     }
