@@ -385,6 +385,18 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_comes_from_a_peer_that_has_unchoked_this_one_or_did_so_in_the_last_interval() {
+        let piece = |at: &str| {
+            format!("{at} has downloaded the piece 0 from 2. Now the number of pieces it has is 1")
+        };
+        assert_eq!(broken(&["01 is unchoked by 2", &piece("02")]), [""; 0]);
+        assert_eq!(broken(&[&piece("02")]), ["senders"]);
+        let choked = ["01 is unchoked by 2", "02 is choked by 2"];
+        assert_eq!(broken(&[choked[0], choked[1], &piece("06")]), [""; 0]);
+        assert_eq!(broken(&[choked[0], choked[1], &piece("12")]), ["senders"]);
+    }
+
+    #[test]
     fn a_second_run_in_the_same_log_shows() {
         let run = ["01 makes a connection to Peer 2", "02 makes a connection to Peer 3"];
         assert_eq!(broken(&run), [""; 0]);
